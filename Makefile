@@ -1,0 +1,53 @@
+# Needs only make, a Python 3.11, 3.12 or 3.13 and a package index. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install run test check contracts kafka clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=""; \
+	for candidate in python3 python3.13 python3.12 python3.11; do \
+	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then \
+	    python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Keyfold needs Python 3.11, 3.12 or 3.13 on PATH (as python3 or python3.1x); none was found." >&2; exit 1; fi; \
+	[ -x $(BIN)/python ] || { "$$python" -m venv $(VENV) || { \
+	  rm -rf $(VENV); echo "No virtual environment could be made; on Debian and Ubuntu install python3-venv." >&2; exit 1; }; }
+	@echo "Installing the exact versions of requirements.lock into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(STAMP) ## make .venv with everything in it (the other targets do it when needed)
+
+run: $(STAMP) ## start everything in one process on an embedded PostgreSQL
+	@$(BIN)/keyfold up
+
+test: $(STAMP) ## run the tests; pass more with PYTEST_ARGS="-k ledger -x"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## format, lint, types, import rules, contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/keyfold contracts --check
+
+contracts: $(STAMP) ## generate schemas and examples from the event classes
+	@$(BIN)/keyfold contracts
+
+kafka: $(STAMP) ## a real Kafka broker on this machine until Ctrl-C (needs java and mvn)
+	@$(BIN)/python deploy/kafka/broker.py start --data .keyfold/kafka
+
+clean: ## remove .venv, caches and build output; data folders stay
+	rm -rf $(VENV) .cache .ruff_cache .hypothesis build dist
+	find services shared tests deploy -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,1 @@
+"""Bulk imports that speak to several services: the composition root's companion, above all of them."""

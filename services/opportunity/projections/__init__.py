@@ -1,0 +1,1 @@
+"""The opportunity service's read models, one a file."""

@@ -1,0 +1,191 @@
+"""The one writer of a process: takes every waiting request and sends them to the database in a single statement."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import asyncpg
+import structlog
+
+from shared.eventstore.batch import Batch, arguments, choose
+from shared.eventstore.entry import Entry
+from shared.eventstore.types import (
+    Appended,
+    CommandRecord,
+    CommandSeenError,
+    StoreBusyError,
+    VersionConflictError,
+)
+
+log = structlog.get_logger(__name__)
+
+APPEND = (
+    "SELECT base, moment, bad_item, bad_stream, bad_version, seen_item FROM store.append_1("
+    + ", ".join(f"${n}" for n in range(1, 22))
+    + ")"
+)
+RESENDS = 3  # after a lost connection
+RESEND_PAUSE = 0.2  # seconds, doubled each time: a database that restarts is back within a second or two
+LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
+LOST_IN_SERVER = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+
+Result = Appended | VersionConflictError | CommandSeenError
+
+
+class CommandReader(Protocol):
+    async def commands(self, command_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, Appended]]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    entry: Entry
+    answered: asyncio.Future[Appended]
+
+
+class Appender:
+    """`submit` from any number of tasks. A connection of the pool is held while there is work, so that a batch costs exactly
+    one round trip. `appended` is set whenever something was written."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", reader: CommandReader, queue_limit: int) -> None:
+        self.appended = asyncio.Event()
+        self._pool = pool
+        self._reader = reader
+        self._limit = queue_limit
+        self._queue: deque[Waiting] = deque()
+        self._filled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: Any = None
+        self._closing = False
+
+    async def submit(self, entry: Entry) -> Appended:
+        """Returns when it is durable. Raises VersionConflictError, CommandSeenError, StoreBusyError, or what the database
+        raised."""
+        if self._closing or len(self._queue) >= self._limit:
+            raise StoreBusyError("the store is closing" if self._closing else "too many appends are waiting")
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="appender")
+        answered: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._queue.append(Waiting(entry, answered))
+        self._filled.set()
+        return await answered
+
+    async def close(self) -> None:
+        """Take nothing more, write what waits, give the connection back."""
+        self._closing = True
+        self._filled.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        try:
+            while self._queue or not self._closing:
+                if not self._queue:
+                    self._filled.clear()
+                    await self._filled.wait()
+                    continue
+                batch = choose(self._queue)
+                if batch:
+                    await self._write(batch)
+        finally:
+            self._closing = True
+            await self._release()
+            while self._queue:
+                _fail(self._queue.popleft(), StoreBusyError("the store was closed"))
+
+    async def _write(self, batch: Batch[Waiting]) -> None:
+        """Every request of the batch gets its answer, whatever happens."""
+        try:
+            results = await self._send([waiting.entry for waiting in batch])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, LOST + LOST_IN_SERVER):
+                # One request that the database cannot take must not fail its neighbours.
+                log.warning("append refused, sending one by one", requests=len(batch), error=str(error))
+                for waiting in batch:
+                    await self._write([waiting])
+                return
+            for waiting in batch:
+                _fail(waiting, error)
+            return
+        except BaseException:
+            for waiting in batch:
+                _fail(waiting, StoreBusyError("the store was closed before it answered"))
+            raise
+        for waiting, result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                _fail(waiting, result)
+            elif not waiting.answered.done():
+                waiting.answered.set_result(result)
+
+    async def _send(self, entries: list[Entry]) -> list[Result]:
+        """After a lost connection nobody knows whether it was written: those that carry a command id can be sent again, as
+        the command table finds them out. The others get the error."""
+        resends = RESENDS if all(entry.command_id is not None for entry in entries) else 0
+        pause = RESEND_PAUSE
+        for attempt in range(resends + 1):
+            try:
+                return await self._send_once(entries, again=attempt > 0)
+            except LOST + LOST_IN_SERVER as error:
+                await self._release(broken=True)
+                if attempt == resends:
+                    raise
+                log.warning("connection lost while appending, sending again", error=str(error))
+                await asyncio.sleep(pause)
+                pause *= 2
+        raise AssertionError("unreachable")
+
+    async def _send_once(self, entries: list[Entry], *, again: bool) -> list[Result]:
+        if self._connection is None:
+            self._connection = await self._pool.acquire()
+        row = await self._connection.fetchrow(APPEND, *arguments(entries))
+        conflicts: dict[int, dict[str, int]] = {}
+        for item, stream, version in zip(
+            row["bad_item"] or (), row["bad_stream"] or (), row["bad_version"] or (), strict=True
+        ):
+            conflicts.setdefault(item, {})[stream] = version
+        seen = await self._seen(entries, row["seen_item"] or ())
+        results: list[Result] = []
+        last: int = row["base"]
+        for item, entry in enumerate(entries, 1):
+            if item in seen:
+                record, appended = seen[item]
+                # Sent again, with the very same input: what is on record may be our own first try.
+                ours = again and record.input_hash == _input_hash(entry)
+                results.append(appended if ours else CommandSeenError(record))
+            elif item in conflicts:
+                results.append(VersionConflictError(conflicts[item]))
+            else:
+                first, last = last + 1, last + len(entry.data)
+                span = (first, last) if entry.data else (0, 0)
+                results.append(Appended(*span, entry.written, row["moment"]))
+        if last > row["base"]:
+            self.appended.set()
+        return results
+
+    async def _seen(
+        self, entries: list[Entry], items: Sequence[int]
+    ) -> dict[int, tuple[CommandRecord, Appended]]:
+        """Item → what is on record of its command."""
+        if not items:
+            return {}
+        ids = {item: entries[item - 1].command_id or "" for item in items}
+        records = await self._reader.commands(list(ids.values()))
+        return {item: records[command_id] for item, command_id in ids.items()}
+
+    async def _release(self, *, broken: bool = False) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if broken:
+                connection.terminate()
+            await self._pool.release(connection)
+
+
+def _input_hash(entry: Entry) -> bytes:
+    return b"" if entry.request.command is None else entry.request.command.input_hash
+
+
+def _fail(waiting: Waiting, error: BaseException) -> None:
+    if not waiting.answered.done():
+        waiting.answered.set_exception(error)

@@ -1,0 +1,252 @@
+"""Commands: decide on the state of streams, append what was decided, give the answer; the same answer to a retry, for ever."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.contracts.event import Recorded
+from shared.contracts.refusal import RefusedError, refuse
+from shared.eventstore.aggregate import Aggregate, Loaded
+from shared.eventstore.states import States
+from shared.eventstore.store import EventStore
+from shared.eventstore.types import (
+    Appended,
+    AppendRequest,
+    CommandRecord,
+    CommandSeenError,
+    IdempotencyMismatchError,
+    JsonObject,
+    Pending,
+    StaleVersionError,
+    VersionConflictError,
+)
+from shared.eventstore.work import AHEAD, CommandContext, Work, checked_time
+from shared.kit.clock import Clock
+from shared.kit.ids import new_id
+
+__all__ = [
+    "Aggregate",
+    "CommandContext",
+    "Commands",
+    "Decide",
+    "IdempotencyMismatchError",
+    "Loaded",
+    "Outcome",
+    "StaleVersionError",
+    "Work",
+]
+
+Decide = Callable[[Work], Awaitable[JsonObject]]
+
+ATTEMPTS = 5
+LONGEST_COMMAND_ID = 500  # bytes
+AT_ONCE = 64  # commands of one batch under way together
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a command.
+
+    `answer` is what `decide` returned, as JSON. `versions`: each stream that was read or written → its version now, the primary
+    one first. `first`/`last`: positions, 0 when nothing was written. `events`: Recorded; in a dry run Pending, what would have
+    been written; none in a replay.
+    """
+
+    answer: JsonObject
+    versions: Mapping[str, int]
+    first: int
+    last: int
+    events: tuple[Recorded[Any] | Pending, ...]
+    replayed: bool = False
+    dry_run: bool = False
+
+    @property
+    def version(self) -> int:
+        """The version of the primary stream, for the ETag; 0 when the command touched no stream."""
+        return next(iter(self.versions.values()), 0)
+
+
+class Commands:
+    """`secret` is the key of the hash that is kept of an input; `clock` says what "now" is when a business time is judged."""
+
+    def __init__(self, store: EventStore, secret: bytes, clock: Clock, *, states: int = 10_000) -> None:
+        self._store = store
+        self._secret = secret
+        self._clock = clock
+        self._states = States(store, states)
+
+    async def run(self, context: CommandContext, input: JsonObject, decide: Decide) -> Outcome:  # noqa: A002
+        """Decide and append. `decide` may run several times, so it changes nothing but its `Work`.
+
+        Raises RefusedError · StaleVersionError (`if_match`) · VersionConflictError (lost the race five times) ·
+        IdempotencyMismatchError (id known with another input) · StoreBusyError · EventTooLargeError.
+        """
+        digest = self._digest(input)
+        if context.command_id is not None:
+            _check_command_id(context.command_id)
+            record = await self._store.command(context.command_id)
+            if record is not None:
+                return _replay(context, digest, record)
+        latest = max(self._clock.now(), context.now) + AHEAD
+        if context.occurred_at is not None:
+            checked_time(context.occurred_at, latest)
+        conflict = VersionConflictError()
+        for _ in range(ATTEMPTS):
+            work = Work(self._states, context, latest, frozenset(conflict.actual))
+            try:
+                return await self._attempt(work, digest, decide)
+            except VersionConflictError as error:
+                conflict = error
+            except CommandSeenError as seen:
+                return _replay(context, digest, seen.record)
+        raise conflict
+
+    async def run_many(
+        self,
+        items: Sequence[tuple[CommandContext, JsonObject, Decide]],
+        lanes: Sequence[Hashable] | None = None,
+    ) -> list[Outcome | Exception]:
+        """Run a batch side by side; per item its outcome or its error, in the order of the items.
+
+        `lanes` names for each item what it is about: items of one lane run one after the other, in order.
+        """
+        results: list[Outcome | Exception] = [RuntimeError("not run")] * len(items)
+        queues: dict[Hashable, list[int]] = {}
+        for index in range(len(items)):
+            queues.setdefault((index, None) if lanes is None else lanes[index], []).append(index)
+        waiting = iter(queues.values())
+
+        async def worker() -> None:
+            for queue in waiting:
+                for index in queue:
+                    try:
+                        results[index] = await self.run(*items[index])
+                    except Exception as error:  # noqa: BLE001 - handed to the caller as this item's result
+                        results[index] = error
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(queues))):
+                group.create_task(worker())
+        return results
+
+    async def _attempt(self, work: Work, digest: bytes, decide: Decide) -> Outcome:
+        context = work.context
+        answer: JsonObject = {}
+        refusal: RefusedError | None = None
+        try:
+            answer = _as_json(await decide(work))
+        except RefusedError as error:
+            refusal = error
+        stale = _stale(work)
+        keyed = context.command_id is not None
+        writes = refusal is None and stale is None and not context.dry_run and bool(work.pending or keyed)
+        if not writes:
+            await self._confirm(work)
+        if refusal is not None and (stale is None or refusal.kind in ("missing", "forbidden")):
+            raise refusal
+        if stale is not None:
+            raise stale
+        request = self._request(work, digest, answer)
+        if not writes:
+            self._store.check(request)
+            would_be = tuple(work.pending)
+            return Outcome(answer, work.versions, 0, 0, would_be, dry_run=context.dry_run)
+        appended = await self._store.append(request)
+        recorded = _recorded(request, appended)
+        work.settle(recorded)
+        return Outcome(answer, work.versions, appended.first, appended.last, recorded)
+
+    async def _confirm(self, work: Work) -> None:
+        """A refusal, a no-op or a 412 may rest on states from memory, or on our own first try: look again before saying so.
+
+        Raises VersionConflictError when a stream has moved, CommandSeenError when the command was carried out meanwhile.
+        """
+        if work.context.command_id is not None:
+            record = await self._store.command(work.context.command_id)
+            if record is not None:
+                raise CommandSeenError(record)
+        if work.expected:
+            actual = await self._store.versions(list(work.expected))
+            moved = {stream: actual[stream] for stream, at in work.expected.items() if actual[stream] != at}
+            if moved:
+                raise VersionConflictError(moved)
+
+    def _request(self, work: Work, digest: bytes, answer: JsonObject) -> AppendRequest:
+        context = work.context
+        # A keyed id always has a slash in it, so a random one can never be taken for it.
+        command_id = context.command_id or str(new_id())
+        return AppendRequest(
+            tuple(work.pending),
+            dict(work.expected),
+            context.actor,
+            context.correlation_id,
+            context.causation_id,
+            context.traceparent,
+            CommandRecord(command_id, digest, answer, work.versions),
+        )
+
+    def _digest(self, input: JsonObject) -> bytes:  # noqa: A002
+        canonical = json.dumps(input, sort_keys=True, separators=(",", ":"), default=str).encode()
+        return hmac.digest(self._secret, canonical, hashlib.sha256)
+
+
+def _as_json(answer: JsonObject) -> JsonObject:
+    """The answer as a replay will give it: through JSON, so that the first caller sees the very same."""
+    result: JsonObject = orjson.loads(orjson.dumps(answer))
+    return result
+
+
+def _stale(work: Work) -> StaleVersionError | None:
+    expected, primary = work.context.if_match, work.primary_stream
+    if expected is None or primary is None:
+        return None
+    actual = work.expected.get(primary, 0)
+    return None if actual == expected else StaleVersionError(expected, actual, primary)
+
+
+def _replay(context: CommandContext, digest: bytes, record: CommandRecord) -> Outcome:
+    if not hmac.compare_digest(digest, record.input_hash):
+        raise IdempotencyMismatchError(record.command_id)
+    return Outcome(
+        record.answer, record.versions, record.first, record.last, (), replayed=True, dry_run=context.dry_run
+    )
+
+
+def _recorded(request: AppendRequest, appended: Appended) -> tuple[Recorded[Any], ...]:
+    versions = dict(request.expected)
+    recorded: list[Recorded[Any]] = []
+    for position, pending in enumerate(request.events, appended.first):
+        versions[pending.stream_id] += 1
+        recorded.append(
+            Recorded(
+                position,
+                pending.event_id,
+                pending.stream_id,
+                versions[pending.stream_id],
+                pending.event,
+                pending.occurred_at,
+                appended.recorded_at,
+                request.actor,
+                request.correlation_id,
+                request.causation_id,
+                request.traceparent,
+            )
+        )
+    return tuple(recorded)
+
+
+def _check_command_id(command_id: str) -> None:
+    if "\0" in command_id or not 0 < len(command_id.encode(errors="replace")) <= LONGEST_COMMAND_ID:
+        raise refuse(
+            "bad_idempotency_key",
+            "this cannot be an idempotency key",
+            field="Idempotency-Key",
+            expected=f"at most {LONGEST_COMMAND_ID} bytes of text",
+            kind="input",
+        )

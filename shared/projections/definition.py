@@ -1,0 +1,89 @@
+"""How a projection is written down: its tables, what it handles, and how an event changes rows.
+
+::
+
+    opportunity_counts = Projection("opportunity_counts", sources=[OPPORTUNITY])
+    count = opportunity_counts.table("count", Column("stage", Integer, primary_key=True), Column("n", Integer))
+
+    @opportunity_counts.on(StageCompleted, key=lambda e: [e.event.stage])
+    def stage_completed(rows: Rows, e: Recorded[StageCompleted]) -> None:
+        row = rows.one(count, e.event.stage) or {"stage": e.event.stage, "n": 0}
+        rows.put(count, row | {"n": row["n"] + 1})
+
+A row belongs to the *group* named by the first column of its primary key. Before a handler runs, all rows of the groups that
+its `key` function names have been loaded; it may read and write no others. With the default key (the id of the event's
+entity) a fold depends on one stream alone, so it cannot depend on how partitions interleave.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Column, Constraint, Index, MetaData, Table
+
+from shared.contracts.event import Contract, Event, Recorded
+
+Row = dict[str, Any]
+GroupKey = Hashable
+KeyFunction = Callable[[Recorded[Any]], Iterable[GroupKey]]
+
+
+class Rows(Protocol):
+    """A projection's rows while a batch of events is folded."""
+
+    def of(self, table: Table, group: GroupKey) -> Sequence[Row]:
+        """All rows of a group, sorted by primary key."""
+        ...
+
+    def one(self, table: Table, *primary_key: Hashable) -> Row | None: ...
+
+    def put(self, table: Table, row: Row) -> None:
+        """Insert the row, or replace the one with the same primary key."""
+        ...
+
+    def delete(self, table: Table, *primary_key: Hashable) -> None: ...
+
+
+Handler = Callable[[Rows, Recorded[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    handler: Handler
+    key: KeyFunction
+
+
+def _entity(e: Recorded[Any]) -> Iterable[GroupKey]:
+    return (e.entity_id,)
+
+
+class Projection:
+    """A read model: folded from the events of its sources, thrown away and rebuilt at will.
+
+    Its tables have no schema of their own: a generation puts them into one (`opportunity_counts_g1`).
+    """
+
+    def __init__(self, name: str, *, sources: Sequence[Contract]) -> None:
+        self.name = name
+        self.sources = tuple(sources)
+        self.metadata = MetaData()
+        self.handlings: dict[type[Event], Handling] = {}
+
+    def table(self, name: str, *parts: Column[Any] | Constraint | Index) -> Table:
+        return Table(name, self.metadata, *parts)
+
+    def on(self, *events: type[Event], key: KeyFunction = _entity) -> Callable[[Handler], Handler]:
+        """Register a handler for event classes of the sources."""
+
+        def register(handler: Handler) -> Handler:
+            for event in events:
+                if event in self.handlings:
+                    raise ValueError(f"{self.name}: {event.__name__} is handled twice")
+                self.handlings[event] = Handling(handler, key)
+            return handler
+
+        return register
+
+    @property
+    def handled(self) -> Mapping[type[Event], Handling]:
+        return self.handlings
