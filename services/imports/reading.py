@@ -109,7 +109,9 @@ def _lines(folder: Path, file: str, columns: Iterable[str], export: Export) -> I
             header = [name.strip() for name in next(rows, [])]
             missing = [name for name in needed if name not in header]
             if missing:
-                raise ExportError(f"{path}: no column {', '.join(map(repr, missing))}; it has {', '.join(header) or 'none'}")
+                raise ExportError(
+                    f"{path}: no column {', '.join(map(repr, missing))}; it has {', '.join(header) or 'none'}"
+                )
             for cells in rows:
                 if not cells:
                     continue
@@ -258,7 +260,9 @@ def _opportunity(
     elif product not in names.products:
         respelled = names.respelled.get(_fold(product))
         code = "product_spelling" if respelled else "unknown_product"
-        doubts.append((code, f"product {product!r} taken as {respelled!r}" if respelled else f"unknown product {product!r}"))
+        doubts.append(
+            (code, f"product {product!r} taken as {respelled!r}" if respelled else f"unknown product {product!r}")
+        )
         product = respelled
     flags = tuple(code for code, _ in doubts)
     # A lost deal's value of 0 is the export's way of saying "nothing": the price that we lost at is not known.

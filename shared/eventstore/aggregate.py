@@ -11,10 +11,11 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, eq=False)
 class Aggregate(Generic[S]):
-    """`category` names the streams, `initial` is the state before the first event, `evolve` folds one event in.
+    """`category` names the streams, `initial` is the state before the first event, `evolve` folds one event
+    in.
 
-    States are shared between commands, so they must be immutable and `evolve` pure. Compared by identity: make one for each
-    kind of stream, at module level.
+    States are shared between commands, so they must be immutable and `evolve` pure. Compared by identity:
+    make one for each kind of stream, at module level.
     """
 
     category: str

@@ -1,8 +1,10 @@
-"""The one writer of a process: takes every waiting request and sends them to the database in a single statement."""
+"""The one writer of a process: takes every waiting request and sends them to the database in a single
+statement.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,21 +23,27 @@ from shared.eventstore.types import (
 
 log = structlog.get_logger(__name__)
 
-APPEND = (
-    "SELECT base, moment, bad_item, bad_stream, bad_version, seen_item FROM store.append_1("
-    + ", ".join(f"${n}" for n in range(1, 22))
-    + ")"
+APPEND = """
+SELECT base, moment, bad_item, bad_stream, bad_version, seen_item FROM store.append_1(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
 )
+"""
 RESENDS = 3  # after a lost connection
 RESEND_PAUSE = 0.2  # seconds, doubled each time: a database that restarts is back within a second or two
-LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
-LOST_IN_SERVER = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
 
 Result = Appended | VersionConflictError | CommandSeenError
 
 
 class CommandReader(Protocol):
-    async def commands(self, command_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, Appended]]: ...
+    async def commands(self, command_ids: Sequence[str]) -> Mapping[str, CommandRecord]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -45,8 +53,9 @@ class Waiting:
 
 
 class Appender:
-    """`submit` from any number of tasks. A connection of the pool is held while there is work, so that a batch costs exactly
-    one round trip. `appended` is set whenever something was written."""
+    """`submit` from any number of tasks. A connection of the pool is held while there is work, so that a
+    batch costs exactly one round trip. `appended` is set whenever something was written.
+    """
 
     def __init__(self, pool: "asyncpg.Pool[Any]", reader: CommandReader, queue_limit: int) -> None:
         self.appended = asyncio.Event()
@@ -60,8 +69,9 @@ class Appender:
         self._closing = False
 
     async def submit(self, entry: Entry) -> Appended:
-        """Returns when it is durable. Raises VersionConflictError, CommandSeenError, StoreBusyError, or what the database
-        raised."""
+        """Returns when it is durable. Raises VersionConflictError, CommandSeenError, StoreBusyError, or
+        what the database raised.
+        """
         if self._closing or len(self._queue) >= self._limit:
             raise StoreBusyError("the store is closing" if self._closing else "too many appends are waiting")
         if self._task is None:
@@ -99,8 +109,8 @@ class Appender:
         """Every request of the batch gets its answer, whatever happens."""
         try:
             results = await self._send([waiting.entry for waiting in batch])
-        except Exception as error:
-            if len(batch) > 1 and not isinstance(error, LOST + LOST_IN_SERVER):
+        except Exception as error:  # noqa: BLE001 - goes to those who wait
+            if len(batch) > 1 and not isinstance(error, LOST):
                 # One request that the database cannot take must not fail its neighbours.
                 log.warning("append refused, sending one by one", requests=len(batch), error=str(error))
                 for waiting in batch:
@@ -120,14 +130,15 @@ class Appender:
                 waiting.answered.set_result(result)
 
     async def _send(self, entries: list[Entry]) -> list[Result]:
-        """After a lost connection nobody knows whether it was written: those that carry a command id can be sent again, as
-        the command table finds them out. The others get the error."""
+        """After a lost connection nobody knows whether it was written. Requests with a command id can be
+        sent again: if they were, they come back as CommandSeenError. The others get the error.
+        """
         resends = RESENDS if all(entry.command_id is not None for entry in entries) else 0
         pause = RESEND_PAUSE
         for attempt in range(resends + 1):
             try:
-                return await self._send_once(entries, again=attempt > 0)
-            except LOST + LOST_IN_SERVER as error:
+                return await self._send_once(entries)
+            except LOST as error:
                 await self._release(broken=True)
                 if attempt == resends:
                     raise
@@ -136,7 +147,9 @@ class Appender:
                 pause *= 2
         raise AssertionError("unreachable")
 
-    async def _send_once(self, entries: list[Entry], *, again: bool) -> list[Result]:
+    async def _send_once(self, entries: list[Entry]) -> list[Result]:
+        if self._connection is not None and self._connection.is_closed():
+            await self._release(broken=True)
         if self._connection is None:
             self._connection = await self._pool.acquire()
         row = await self._connection.fetchrow(APPEND, *arguments(entries))
@@ -150,10 +163,7 @@ class Appender:
         last: int = row["base"]
         for item, entry in enumerate(entries, 1):
             if item in seen:
-                record, appended = seen[item]
-                # Sent again, with the very same input: what is on record may be our own first try.
-                ours = again and record.input_hash == _input_hash(entry)
-                results.append(appended if ours else CommandSeenError(record))
+                results.append(CommandSeenError(seen[item]))
             elif item in conflicts:
                 results.append(VersionConflictError(conflicts[item]))
             else:
@@ -164,9 +174,7 @@ class Appender:
             self.appended.set()
         return results
 
-    async def _seen(
-        self, entries: list[Entry], items: Sequence[int]
-    ) -> dict[int, tuple[CommandRecord, Appended]]:
+    async def _seen(self, entries: list[Entry], items: Sequence[int]) -> dict[int, CommandRecord]:
         """Item → what is on record of its command."""
         if not items:
             return {}
@@ -180,10 +188,6 @@ class Appender:
             if broken:
                 connection.terminate()
             await self._pool.release(connection)
-
-
-def _input_hash(entry: Entry) -> bytes:
-    return b"" if entry.request.command is None else entry.request.command.input_hash
 
 
 def _fail(waiting: Waiting, error: BaseException) -> None:

@@ -22,11 +22,13 @@ Q = TypeVar("Q", bound=Queued)
 Batch = list[Q]
 
 
-def choose(queue: "deque[Q]") -> Batch[Q]:
-    """Take from the front of the queue requests that do not depend on each other; those left keep their order.
+def choose(queue: deque[Q]) -> Batch[Q]:
+    """Take from the front of the queue requests that do not depend on each other; those left keep their
+    order.
 
-    A request that names a stream which an earlier one of the batch writes, or has the same command id, waits for the next
-    round: by then it is known whether the earlier one succeeded. Requests that nobody waits for any more are dropped.
+    A request that names a stream which an earlier one of the batch writes, or has the same command id,
+    waits for the next round: by then it is known whether the earlier one succeeded. Requests that nobody
+    waits for any more are dropped.
     """
     batch: Batch[Q] = []
     left: list[Q] = []

@@ -1,4 +1,6 @@
-"""Commands: decide on the state of streams, append what was decided, give the answer; the same answer to a retry, for ever."""
+"""Commands: decide on the state of streams, append what was decided, give the answer; the same answer to
+a retry, for ever.
+"""
 
 import asyncio
 import hashlib
@@ -53,9 +55,9 @@ AT_ONCE = 64  # commands of one batch under way together
 class Outcome:
     """What came of a command.
 
-    `answer` is what `decide` returned, as JSON. `versions`: each stream that was read or written → its version now, the primary
-    one first. `first`/`last`: positions, 0 when nothing was written. `events`: Recorded; in a dry run Pending, what would have
-    been written; none in a replay.
+    `answer` is what `decide` returned, as JSON. `versions`: each stream that was read or written → its
+    version now, the primary one first. `first`/`last`: positions, 0 when nothing was written. `events`:
+    Recorded; in a dry run Pending, what would have been written; none in a replay.
     """
 
     answer: JsonObject
@@ -73,7 +75,9 @@ class Outcome:
 
 
 class Commands:
-    """`secret` is the key of the hash that is kept of an input; `clock` says what "now" is when a business time is judged."""
+    """`secret` is the key of the hash that is kept of an input; `clock` says what "now" is when a
+    business time is judged.
+    """
 
     def __init__(self, store: EventStore, secret: bytes, clock: Clock, *, states: int = 10_000) -> None:
         self._store = store
@@ -84,8 +88,9 @@ class Commands:
     async def run(self, context: CommandContext, input: JsonObject, decide: Decide) -> Outcome:  # noqa: A002
         """Decide and append. `decide` may run several times, so it changes nothing but its `Work`.
 
-        Raises RefusedError · StaleVersionError (`if_match`) · VersionConflictError (lost the race five times) ·
-        IdempotencyMismatchError (id known with another input) · StoreBusyError · EventTooLargeError.
+        Raises RefusedError · StaleVersionError (`if_match`) · VersionConflictError (lost the race five
+        times) · IdempotencyMismatchError (id known with another input) · StoreBusyError ·
+        EventTooLargeError.
         """
         digest = self._digest(input)
         if context.command_id is not None:
@@ -163,9 +168,11 @@ class Commands:
         return Outcome(answer, work.versions, appended.first, appended.last, recorded)
 
     async def _confirm(self, work: Work) -> None:
-        """A refusal, a no-op or a 412 may rest on states from memory, or on our own first try: look again before saying so.
+        """A refusal, a no-op or a 412 may rest on states from memory, or on our own first try: look again
+        before saying so.
 
-        Raises VersionConflictError when a stream has moved, CommandSeenError when the command was carried out meanwhile.
+        Raises VersionConflictError when a stream has moved, CommandSeenError when the command was carried
+        out meanwhile.
         """
         if work.context.command_id is not None:
             record = await self._store.command(work.context.command_id)

@@ -12,9 +12,11 @@ LARGEST_EVENT = 256 * 1024  # bytes of JSON
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`data` and `versions`: per event its JSON and its version in its stream; `written`: stream → version afterwards.
+    """`data` and `versions`: per event its JSON and its version in its stream; `written`: stream → version
+    afterwards.
 
-    `answer` and `answer_versions` are the command's, as JSON text. `size` is what it weighs in a statement, in bytes.
+    `answer` and `answer_versions` are the command's, as JSON text. `size` is what it weighs in a statement,
+    in bytes.
     """
 
     request: AppendRequest
@@ -31,7 +33,9 @@ class Entry:
 
 
 def prepare(contract: Contract, request: AppendRequest) -> Entry:
-    """Raises EventTooLargeError; ValueError for a request that could never be appended, whatever is in the store."""
+    """Raises EventTooLargeError; ValueError for a request that could never be appended, whatever is in
+    the store.
+    """
     at = dict(request.expected)
     written: dict[str, int] = {}
     data: list[str] = []

@@ -13,7 +13,9 @@ LOCK = 0x6B657966  # "keyf": one migration at a time, whoever starts it
 
 
 async def migrate_store(dsn: str) -> None:
-    """Run what is missing, in one transaction; nothing to do when all is there. Safe to call from several processes."""
+    """Run what is missing, in one transaction; nothing to do when all is there. Safe to call from
+    several processes.
+    """
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn), poolclass=NullPool
     )

@@ -14,7 +14,9 @@ class StreamReader(Protocol):
 
 
 class States:
-    """The least recently used states give way. What is kept may be behind the store: the append finds that out."""
+    """The least recently used states give way. What is kept may be behind the store: the append finds
+    that out.
+    """
 
     def __init__(self, reader: StreamReader, capacity: int = 10_000) -> None:
         self._reader = reader
@@ -34,7 +36,9 @@ class States:
         return loaded
 
     def keep(self, aggregate: Aggregate[S], stream_id: str, loaded: Loaded[S]) -> None:
-        """Streams that do not exist are not kept: asking for ids that are not there must not push out those that are."""
+        """Streams that do not exist are not kept: asking for ids that are not there must not push out
+        those that are.
+        """
         key = (aggregate, stream_id)
         kept = self._kept.get(key)
         if loaded.version and (kept is None or kept.version <= loaded.version):

@@ -1,6 +1,7 @@
 """What the event store takes and gives.
 
-The errors are dataclasses that are not frozen: Python itself writes to an exception (`__traceback__`) on its way up.
+The errors are dataclasses that are not frozen: Python itself writes to an exception (`__traceback__`) on
+its way up.
 """
 
 import uuid
@@ -26,8 +27,9 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class CommandRecord:
-    """What is kept of a command for ever: its id, a keyed hash of its input, the answer that it got, with the versions of its
-    streams and (given by the store) its positions, 0 when it wrote nothing."""
+    """What is kept of a command for ever: its id, a keyed hash of its input, the answer that it got,
+    with the versions of its streams and (given by the store) its positions, 0 when it wrote nothing.
+    """
 
     command_id: str
     input_hash: bytes
@@ -41,8 +43,8 @@ class CommandRecord:
 class AppendRequest:
     """Events to be appended together or not at all.
 
-    `expected` maps a stream to the version it must have *before* the append (0: must not exist). Every stream that is
-    written is named there; a stream that is named but not written is only asserted.
+    `expected` maps a stream to the version it must have *before* the append (0: must not exist). Every
+    stream that is written is named there; a stream that is named but not written is only asserted.
     """
 
     events: tuple[Pending, ...]

@@ -1,4 +1,6 @@
-"""What a decision has in its hands: states to read, streams to append to. Nothing is written until it is over."""
+"""What a decision has in its hands: states to read, streams to append to. Nothing is written until it is
+over.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +25,9 @@ LONGEST_STREAM_ID = 500  # bytes: far below what a B-tree index can hold
 class CommandContext:
     """Who commands, when, and under which conditions; made at the edge.
 
-    `command_id`: actor + "/" + Idempotency-Key, or reactor/event/ordinal; None: a command that is never retried under its id.
-    `occurred_at`: the business time of the events, `now` if None. `if_match`: the version that the primary stream must have.
-    `dry_run`: decide and check, write nothing.
+    `command_id`: actor + "/" + Idempotency-Key, or reactor/event/ordinal; None: a command that is never
+    retried under its id. `occurred_at`: the business time of the events, `now` if None. `if_match`: the
+    version that the primary stream must have. `dry_run`: decide and check, write nothing.
     """
 
     actor: str
@@ -42,8 +44,9 @@ class CommandContext:
 class Work:
     """The streams that one decision reads and writes, to be appended together or not at all.
 
-    Reading a stream asserts at append that it is still at the version that was read. `primary` is the stream that `if_match`
-    and the ETag are about: set it, or it is the first one appended to, or the first one read.
+    Reading a stream asserts at append that it is still at the version that was read. `primary` is the
+    stream that `if_match` and the ETag are about: set it, or it is the first one appended to, or the first
+    one read.
     """
 
     def __init__(self, states: States, context: CommandContext, latest: datetime, reread: frozenset[str]) -> None:
@@ -58,12 +61,11 @@ class Work:
         self._read: dict[tuple[Aggregate[Any], str], Loaded[Any]] = {}
         self._local: dict[tuple[Aggregate[Any], str], Loaded[Any]] = {}
 
-    async def state(
-        self, aggregate: Aggregate[S], entity_id: object, *, must_exist: bool = False
-    ) -> Loaded[S]:
+    async def state(self, aggregate: Aggregate[S], entity_id: object, *, must_exist: bool = False) -> Loaded[S]:
         """The state of an entity, with what this work has appended to it so far.
 
-        Raises RefusedError: `not_found` (kind missing) when it must exist and does not; `bad_id` (kind input).
+        Raises RefusedError: `not_found` (kind missing) when it must exist and does not; `bad_id` (kind
+        input).
         """
         stream_id = _stream_id(aggregate, entity_id)
         key = (aggregate, stream_id)
@@ -87,7 +89,8 @@ class Work:
         *events: Event,
         occurred_at: datetime | None = None,
     ) -> None:
-        """Add events to a stream; `state` sees them from now on. A stream that was not read before is asserted to be new.
+        """Add events to a stream; `state` sees them from now on. A stream that was not read before is
+        asserted to be new.
 
         Raises RefusedError (kind input) for an `occurred_at` without zone or more than five minutes ahead.
         """
@@ -178,7 +181,9 @@ def _evolve(aggregate: Aggregate[S], loaded: Loaded[S], event: Recorded[Any]) ->
 
 
 def _stream_id(aggregate: Aggregate[Any], entity_id: object) -> str:
-    """Raises RefusedError for an id that cannot be the name of a stream: it may come straight from a caller."""
+    """Raises RefusedError for an id that cannot be the name of a stream: it may come straight from a
+    caller.
+    """
     stream_id = aggregate.stream_id(entity_id)
     try:
         size = len(stream_id.encode())

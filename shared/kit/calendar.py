@@ -70,9 +70,7 @@ class BusinessCalendar:
     def __post_init__(self) -> None:
         _zone(self.time_zone)
         if not 1 <= self.fiscal_year_start_month <= 12:
-            raise ValueError(
-                f"a fiscal year starts in a month from 1 to 12, not {self.fiscal_year_start_month}"
-            )
+            raise ValueError(f"a fiscal year starts in a month from 1 to 12, not {self.fiscal_year_start_month}")
         if not 0 <= self.week_start <= 6:
             raise ValueError(f"a week starts on a day from 0 (Monday) to 6 (Sunday), not {self.week_start}")
 

@@ -48,9 +48,7 @@ class Account(NamedTuple):
 class PostgresServer:
     """A running server. `stop` ends it in order, `kill` as a crash would; both leave the data."""
 
-    def __init__(
-        self, folder: Path, process: psutil.Process, port: int, password: str, lock: IO[str]
-    ) -> None:
+    def __init__(self, folder: Path, process: psutil.Process, port: int, password: str, lock: IO[str]) -> None:
         self.folder = folder
         self.port = port
         self._process = process
@@ -133,9 +131,7 @@ def _server_account(cluster: Path) -> Account:
         except KeyError:
             continue
         return Account(found.pw_uid, found.pw_gid, [])
-    raise PostgresUnavailable(
-        "PostgreSQL does not run as root, and there is no user postgres or nobody to run it as"
-    )
+    raise PostgresUnavailable("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
 
 
 def _let_through(path: Path) -> None:
@@ -192,9 +188,7 @@ def _ensure_cluster(folder: Path, cluster: Path, account: Account) -> str:
         user=account.user, group=account.group, extra_groups=account.extra_groups,
     )  # fmt: skip
     if made.returncode != 0:
-        raise PostgresUnavailable(
-            f"the database cluster in {cluster} could not be made: {made.stderr.strip()}"
-        )
+        raise PostgresUnavailable(f"the database cluster in {cluster} could not be made: {made.stderr.strip()}")
     ready.touch()
     return password
 

@@ -28,7 +28,10 @@ class LogRecord:
 
 class LogProducer(Protocol):
     async def send(self, records: Sequence[NewRecord]) -> None:
-        """Returns when **all** records are durably acknowledged, in order per partition. Raises otherwise; then some may be in."""
+        """Returns when **all** records are durably acknowledged, in order per partition.
+
+        Raises otherwise; then some may be in, and the producer is to be closed and replaced.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -42,7 +45,10 @@ class LogConsumer(Protocol):
     async def seek(self, topic: str, partition: int, offset: int) -> None: ...
 
     async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:
-        """The next records, in offset order per partition; empty after `timeout` seconds without any."""
+        """The next records, in offset order per partition; empty after `timeout` seconds without any.
+
+        Raises OffsetOutOfRangeError when it stands beyond what the log holds.
+        """
         ...
 
     async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -76,6 +82,10 @@ class Log(Protocol):
 
 class LogUnavailableError(Exception):
     """The log cannot be reached now. Transient."""
+
+
+class OffsetOutOfRangeError(LookupError):
+    """A consumer stands at an offset that the log does not hold: records are gone, or it is another log. Never skipped."""
 
 
 class UnknownTopicError(LookupError):

@@ -33,7 +33,9 @@ class Order:
         """`name` or `-name`. Raises ValueError with the list of sorts."""
         by = text.removeprefix("-")
         if by not in SORT_COLUMNS:
-            raise ValueError(f"sort {text!r} is none of {', '.join(SORT_COLUMNS)}, each with or without a leading minus")
+            raise ValueError(
+                f"sort {text!r} is none of {', '.join(SORT_COLUMNS)}, each with or without a leading minus"
+            )
         return cls(by, text.startswith("-"))
 
 
@@ -57,14 +59,20 @@ async def totals(connection: AsyncConnection, view: View) -> Sequence[RowMapping
     """Number and money of all rows of the view, a row per currency (null: no amount known)."""
     rows = seen(view)
     statement = (
-        select(rows.c.currency, func.count().label("count"), func.coalesce(func.sum(rows.c.amount_minor), 0).label("amount_minor"))
+        select(
+            rows.c.currency,
+            func.count().label("count"),
+            func.coalesce(func.sum(rows.c.amount_minor), 0).label("amount_minor"),
+        )
         .group_by(rows.c.currency)
         .order_by(rows.c.currency.asc().nulls_last())
     )
     return (await connection.execute(statement)).mappings().all()
 
 
-async def first_cards(connection: AsyncConnection, view: View, column: str, order: Order, cards: int) -> Sequence[RowMapping]:
+async def first_cards(
+    connection: AsyncConnection, view: View, column: str, order: Order, cards: int
+) -> Sequence[RowMapping]:
     """The first `cards` rows of every value of `column`, with `place` 1… in its column."""
     rows = seen(view)
     value = rows.c[SORT_COLUMNS[order.by]]

@@ -91,7 +91,9 @@ def seen(view: View) -> Subquery:
         high.label("probability_high"),
         buying_stage.c.funnel_state,
     ).select_from(source)
-    return _narrow(statement.where(*at(view), visible(view.scope, span.c.opportunity_id)), view, belongs).subquery("seen")
+    return _narrow(statement.where(*at(view), visible(view.scope, span.c.opportunity_id)), view, belongs).subquery(
+        "seen"
+    )
 
 
 def at(view: View) -> list[ColumnElement[bool]]:
@@ -121,7 +123,11 @@ async def scope_of(connection: AsyncConnection, person_id: str, now: datetime) -
     staff = select(membership.c.person_id).where(
         membership.c.team_id.in_(led_teams), membership.c.valid_from <= now, membership.c.valid_to > now
     )
-    return Scope(False, frozenset({person_id, *await _ids(connection, staff)}), frozenset({*led_teams, *(row.team_id for row in rows)}))
+    return Scope(
+        False,
+        frozenset({person_id, *await _ids(connection, staff)}),
+        frozenset({*led_teams, *(row.team_id for row in rows)}),
+    )
 
 
 async def _ids(connection: AsyncConnection, statement: Select[Any]) -> list[str]:
@@ -139,7 +145,9 @@ def _narrow(statement: Select[Any], view: View, belongs: FromClause) -> Select[A
     if filters.team:
         statement = statement.where(belongs.c.team_id.in_(filters.team))
     if filters.account:
-        statement = statement.where(belongs.c.account_id.in_(subtree(account, "account_id", "parent_id", filters.account)))
+        statement = statement.where(
+            belongs.c.account_id.in_(subtree(account, "account_id", "parent_id", filters.account))
+        )
     if filters.process:
         statement = statement.where(span.c.process.in_(filters.process))
     if filters.stage:
@@ -160,4 +168,3 @@ def _narrow(statement: Select[Any], view: View, belongs: FromClause) -> Select[A
 def _mentions(word: str) -> ColumnElement[bool]:
     # A substring, not a lexeme: Chinese is written without blanks, and no dictionary knows a customer's product names.
     return or_(*(column.icontains(word, autoescape=True) for column in (span.c.name, account.c.name)))
-

@@ -1,5 +1,6 @@
-"""Who an external id belongs to: streams `account_external-<system>:<id>`, `person_external-…`, `team_external-…`
-and `product_external-…`. The stream's version, asserted at append, is what makes an external id unique.
+"""Who an external id belongs to: streams `account_external-<system>:<id>`, and the same for person, team, product.
+
+The stream's version, asserted at append, is what makes an external id unique.
 
 Two systems are built in: `uscc`, an account's unified social credit code (统一社会信用代码), and `login`, the
 subject by which a person logs in.

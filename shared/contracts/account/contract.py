@@ -14,4 +14,4 @@ EntityId = Annotated[
 """The id of an account, a person, a team or a product: a UUID in its usual text form."""
 
 Names = Annotated[dict[str, str], Field(examples=[{"en": "Huadong Power Grid", "zh": "华东电网"}])]
-"""The name by language (`en`, `zh`), as far as known; `name` is what it is called if no language is asked for."""
+"""The name by language (`en`, `zh`), as far as known; `name` is for everybody else."""

@@ -8,7 +8,7 @@ from shared.contracts.event import Event
 
 @CONTRACT.event("account.person_joined")
 class PersonJoined(Event):
-    """A person works for us from `occurred_at` on. `subject`: of their login; a bearer token naming it is theirs."""
+    """A person works for us from `occurred_at` on. `subject`: a bearer token naming it is theirs."""
 
     name: str = Field(examples=["王芳"])
     names: Names = Field(default_factory=dict)

@@ -1,7 +1,7 @@
 """What happens to a team: stream `team-<id>`.
 
-Teams form trees. Who belonged to one, and who led it, are periods of business time: each begins and ends at the
-`occurred_at` of its events, in whatever order they become known.
+Teams form trees. Who belonged to one, and who led it, are periods of business time: each begins and ends at
+the `occurred_at` of its events, in whatever order they become known.
 """
 
 from pydantic import Field

@@ -1,11 +1,11 @@
-"""`keyfold contracts`: what is published about events, made from their classes, and the guard over what was published.
+"""`keyfold contracts`: what is published about events, made from their classes, and the guard over it.
 
 Per service, under shared/contracts/<service>/:
 
 - ``schemas/<name>.v<k>.json``: the JSON Schema of each version;
-- ``examples/<name>.v<k>/*.json``: at least one example of each. They are kept for ever and must decode with today's code.
+- ``examples/<name>.v<k>/*.json``: at least one example of each, kept for ever; today's code must decode it.
   Beside the example of an older version, ``<example>.expected.json`` holds what today's code makes of it;
-- ``published.sha256``: fingerprints of all of them (`sha256sum -c` reads it), so that a changed or vanished one is seen.
+- ``published.sha256``: fingerprints of them all (`sha256sum -c` reads it), so that none changes or vanishes unseen.
 
 and for all services together ``asyncapi.yaml``, from the contracts and ``topics.yaml``.
 """
@@ -52,13 +52,14 @@ def plan(root: Path, contracts: Sequence[Contract]) -> Plan:
         result.problems += topic_problems(topics, contracts)
     for contract in contracts:
         plan_service(root, contract, result)
-    text = document(contracts, topics, result.versions).encode()
-    result.write(root / CONTRACTS_FOLDER / "asyncapi.yaml", text)
+    if not result.problems:  # the document describes what is published, not what is refused
+        text = document(contracts, topics, result.versions).encode()
+        result.write(root / CONTRACTS_FOLDER / "asyncapi.yaml", text)
     return result
 
 
 def generate(root: Path, contracts: Sequence[Contract]) -> Plan:
-    """Write what is missing or out of date below `root` (the repository). What its `problems` name is left as it is."""
+    """Write what is missing or out of date below `root` (the repository); what `problems` name stays as it is."""
     result = plan(root, contracts)
     for path, content in result.writes.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,10 @@ def check(root: Path, contracts: Sequence[Contract]) -> list[str]:
 
 
 def contracts_command(
-    check: bool, root: Path = REPOSITORY, contracts: Sequence[Contract] | None = None, console: Console | None = None
+    check: bool,
+    root: Path = REPOSITORY,
+    contracts: Sequence[Contract] | None = None,
+    console: Console | None = None,
 ) -> int:
     """The command `keyfold contracts [--check]`: a table per service, then the problems. Returns the exit code."""
     out = console or Console()
@@ -91,7 +95,8 @@ def contracts_command(
         )
     out.print(table)
     if result.writes:
-        out.print(f"{len(result.writes)} files {'are missing or out of date: run `make contracts`' if check else 'written'}:")
+        done = "are missing or out of date: run `make contracts`" if check else "written"
+        out.print(f"{len(result.writes)} files {done}:")
         for path in result.writes:
             out.print(f"  {path.relative_to(root)}", markup=False, highlight=False)
     for problem in result.problems:

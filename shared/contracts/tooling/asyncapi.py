@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: every topic, every version of every event in it, for whoever reads the log from outside."""
+"""The AsyncAPI 3.0 document: every topic and every version of every event, for readers from outside."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,8 +18,14 @@ HEADERS: Mapping[str, tuple[str, str]] = {
     "ce_time": ("date-time", "when it was so in business"),
     "ce_keyfoldversion": ("", "number of the event within its stream, from 1"),
     "ce_keyfoldtypeversion": ("", "version of the event type"),
-    "ce_keyfoldposition": ("", "number of the event within the service's history: dense, in the order of commit"),
-    "ce_keyfoldprevious": ("", "position of the event before it in this partition, 0 for the first: shows gaps"),
+    "ce_keyfoldposition": (
+        "",
+        "number of the event within the service's history: dense, in the order of commit",
+    ),
+    "ce_keyfoldprevious": (
+        "",
+        "position of the event before it in this partition, 0 for the first: shows gaps",
+    ),
     "ce_keyfoldrecordedat": ("date-time", "when it was recorded"),
     "ce_keyfoldactor": ("", "who did it"),
     "ce_keyfoldcorrelationid": ("uuid", "what belongs together across services"),
@@ -29,9 +35,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
 _MAY_BE_MISSING = {"ce_keyfoldcausationid", "traceparent"}
 
 
-def document(
-    contracts: Sequence[Contract], topics: Mapping[str, Topic], versions: Mapping[str, Sequence[int]]
-) -> str:
+def document(contracts: Sequence[Contract], topics: Mapping[str, Topic], versions: Mapping[str, Sequence[int]]) -> str:
     """The document as YAML. `versions` holds for each event type all versions that were ever published."""
     ordered = [one for one in sorted(contracts, key=lambda one: one.service) if one.topic in topics]
     content = {
@@ -39,8 +43,8 @@ def document(
         "info": {
             "title": "Keyfold events",
             "version": "1.0.0",
-            "description": "Facts about key-account sales, as CloudEvents 1.0 in binary mode. A record may come more than once, "
-            "never out of order within its stream. Fields may be added to a version: ignore those you do not know.",
+            "description": "Facts about key-account sales, as CloudEvents 1.0 in binary mode. A record may come more than "
+            "once, never out of order in its stream. Ignore unknown fields: a version may gain some.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -75,14 +79,16 @@ def _channel(contract: Contract, topic: Topic, versions: Mapping[str, Sequence[i
     return {
         "address": contract.topic,
         "description": topic.description,
-        "messages": {
-            name: {"$ref": f"#/components/messages/{name}"} for name in _names(contract, versions)
-        },
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _names(contract, versions)},
         "bindings": {
             "kafka": {
                 "topic": contract.topic,
                 "partitions": topic.partitions,
-                "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": -1, "retention.bytes": -1},
+                "topicConfiguration": {
+                    "cleanup.policy": ["delete"],
+                    "retention.ms": -1,
+                    "retention.bytes": -1,
+                },
                 "bindingVersion": "0.5.0",
             }
         },
@@ -115,7 +121,12 @@ def _message(contract: Contract, name: str, version: int) -> dict[str, Any]:
             "schemaFormat": "application/schema+json;version=draft-07",
             "schema": {"$ref": f"./{contract.service}/schemas/{name}.v{version}.json"},
         },
-        "bindings": {"kafka": {"key": {"type": "string", "description": "the id of the stream"}, "bindingVersion": "0.5.0"}},
+        "bindings": {
+            "kafka": {
+                "key": {"type": "string", "description": "the id of the stream"},
+                "bindingVersion": "0.5.0",
+            }
+        },
     }
 
 

@@ -1,7 +1,7 @@
-"""Whether the schema of a published event version may be replaced: only by one that every old datum and reader survives.
+"""Whether a published schema may be replaced: only by one that every old datum and every reader survives.
 
-Allowed: another description, a further optional field, a further enum value, a wider bound. Anything else that touches
-the data is named as a problem: it belongs into the next version, with an upcaster from this one.
+Allowed: another description, a further optional field, a further enum value, a wider bound. Anything else that
+touches the data belongs into the next version, with an upcaster from this one.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,24 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-_NOT_DATA = {"$schema", "$id", "$defs", "title", "description", "examples", "default", "deprecated", "discriminator"}
+_NOT_DATA = {
+    "$schema",
+    "$id",
+    "$defs",
+    "title",
+    "description",
+    "examples",
+    "default",
+    "deprecated",
+    "discriminator",
+}
 _LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 _UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 _NESTED = {"properties", "required", "items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "enum"}
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
-    """What would break, as sentences that name the field (`line_items[].amount`); empty when `new` may replace `old`."""
+    """What would break, as sentences that name the field (`lines[].amount`); empty when `new` may replace `old`."""
     return list(_compare(old, new, "", _Definitions(old, new)))
 
 
@@ -31,7 +41,10 @@ def resolve(schema: Schema, root: Schema) -> Schema:
         elif branches and len(branches) < len(schema["anyOf"]):
             schema = {**schema, "anyOf": branches}
         elif "const" in schema:
-            schema = {**{key: value for key, value in schema.items() if key != "const"}, "enum": [schema["const"]]}
+            schema = {
+                **{key: value for key, value in schema.items() if key != "const"},
+                "enum": [schema["const"]],
+            }
         else:
             return schema
 
@@ -85,7 +98,8 @@ def _bounds(before: Schema, after: Schema, name: str) -> Iterator[str]:
 def _enumeration(before: Schema, after: Schema, name: str) -> Iterator[str]:
     if ("enum" in before) != ("enum" in after):
         yield f"{name}: {'no longer' if 'enum' in before else 'now'} one of a fixed set of values"
-    gone = [value for value in before.get("enum", ()) if value not in after.get("enum", before["enum"])]
+        return
+    gone = [value for value in before.get("enum", ()) if value not in after["enum"]]
     if gone:
         yield f"{name}: no longer allows {', '.join(map(repr, gone))}"
 

@@ -1,4 +1,4 @@
-"""Examples of an event version: those its class declares, and others made from its schema, the same every time."""
+"""Examples of an event version: declared by its class, or made from its schema, the same every time."""
 
 import uuid
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class NoExampleError(ValueError):
 
 
 def declared(cls: type[Event]) -> list[bytes]:
-    """The examples in `model_config["json_schema_extra"]`, as wire JSON. Raises pydantic.ValidationError for a wrong one."""
+    """The examples in `model_config["json_schema_extra"]`, as wire JSON. Raises ValidationError for a wrong one."""
     extra = cls.model_config.get("json_schema_extra")
     listed = extra.get("examples", []) if isinstance(extra, dict) else []
     if not isinstance(listed, list):
@@ -36,7 +36,7 @@ def declared(cls: type[Event]) -> list[bytes]:
 
 
 def synthesised(contract: Contract, cls: type[Event], schema: Schema) -> dict[str, bytes]:
-    """`full` with every field, and `least` with the required ones alone if that differs; wire JSON of today's class.
+    """`full` with every field, `least` with the required ones alone if that differs; wire JSON of today.
 
     A combination that the class refuses is left out. Raises NoExampleError when none is accepted.
     """

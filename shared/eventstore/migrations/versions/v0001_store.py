@@ -1,7 +1,7 @@
 """The store: events, the head, commands, the relay's cursor, and the append statement.
 
-A function is never replaced by one that behaves otherwise: a new one gets a new name, because processes of the former release
-still call the old one while a deploy is under way.
+A function is never replaced by one that behaves otherwise: a new one gets a new name, because processes of
+the former release still call the old one while a deploy is under way.
 """
 
 from alembic import op
@@ -9,7 +9,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE store.event (
     position       bigint      NOT NULL PRIMARY KEY,
     stream_id      text        NOT NULL,
@@ -25,16 +26,20 @@ CREATE TABLE store.event (
     causation_id   uuid,
     traceparent    text,
     UNIQUE (stream_id, version)
-);
-
+)
+""",
+    """
 -- One row: whoever holds its lock may append. Its position is that of the last event.
 CREATE TABLE store.head (
     one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     position    bigint      NOT NULL,
     recorded_at timestamptz NOT NULL
-) WITH (fillfactor = 10);
-INSERT INTO store.head (position, recorded_at) VALUES (0, '-infinity');
-
+) WITH (fillfactor = 10)
+""",
+    """
+INSERT INTO store.head (position, recorded_at) VALUES (0, '-infinity')
+""",
+    """
 CREATE TABLE store.command (
     command_id     text        NOT NULL PRIMARY KEY,
     input_hash     bytea       NOT NULL,
@@ -43,28 +48,32 @@ CREATE TABLE store.command (
     first_position bigint      NOT NULL,
     last_position  bigint      NOT NULL,
     recorded_at    timestamptz NOT NULL
-);
-
+)
+""",
+    """
 CREATE TABLE store.relay (
     topic      text   NOT NULL PRIMARY KEY,
     position   bigint NOT NULL,
     partitions jsonb  NOT NULL
-);
-"""
+)
+""",
+)
 
-# Items are numbered from 1 in the order of the request; x_ are their assertions, e_ their events, c_ their commands, each
-# sorted by item. An item whose assertion fails or whose command is known is left out as a whole and named in the answer; the
-# items must not depend on each other (no stream written by one and named by another, no command id twice).
+# Items are numbered from 1 in the order of the request; x_ are their assertions, e_ their events, c_ their
+# commands, each sorted by item. An item whose assertion fails or whose command is known is left out as a whole and
+# named in the answer. Items must not depend on each other: no stream written by one and named by a later one, no
+# command id twice.
 APPEND = """
 CREATE FUNCTION store.append_1(
     x_item int[], x_stream text[], x_version int[],
-    e_item int[], e_stream text[], e_version int[], e_id uuid[], e_type text[], e_type_version int[], e_data text[],
-    e_occurred_at timestamptz[], e_actor text[], e_correlation uuid[], e_causation uuid[], e_traceparent text[],
+    e_item int[], e_stream text[], e_version int[], e_id uuid[], e_type text[], e_type_version int[],
+    e_data text[], e_occurred_at timestamptz[],
+    e_actor text[], e_correlation uuid[], e_causation uuid[], e_traceparent text[],
     c_item int[], c_id text[], c_hash bytea[], c_answer text[], c_versions text[], c_events int[],
     OUT base bigint, OUT moment timestamptz,
     OUT bad_item int[], OUT bad_stream text[], OUT bad_version int[], OUT seen_item int[]
 ) LANGUAGE plpgsql
--- Plans are kept, and may have been made while the tables were empty: never let one of them read a whole table.
+-- Plans are kept, and may have been made while the tables were empty: none may read a whole table.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
@@ -94,8 +103,8 @@ BEGIN
         position, stream_id, version, event_id, type_name, type_version, data, occurred_at, recorded_at,
         actor, correlation_id, causation_id, traceparent
     )
-    SELECT base + row_number() OVER (ORDER BY e.n), e.stream, e.version, e.id, e.type, e.type_version, e.data::json,
-           e.occurred_at, moment, e.actor, e.correlation, e.causation, e.traceparent
+    SELECT base + row_number() OVER (ORDER BY e.n), e.stream, e.version, e.id, e.type, e.type_version,
+           e.data::json, e.occurred_at, moment, e.actor, e.correlation, e.causation, e.traceparent
     FROM unnest(e_item, e_stream, e_version, e_id, e_type, e_type_version, e_data, e_occurred_at,
                 e_actor, e_correlation, e_causation, e_traceparent) WITH ORDINALITY
          AS e (item, stream, version, id, type, type_version, data, occurred_at,
@@ -127,5 +136,6 @@ $$;
 
 
 def upgrade() -> None:
-    op.execute(TABLES)
+    for table in TABLES:
+        op.execute(table)
     op.execute(APPEND)

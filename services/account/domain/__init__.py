@@ -1,0 +1,1 @@
+"""What accounts, people, teams and products may do. Pure: no I/O, no clock, no random."""

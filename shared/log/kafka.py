@@ -1,0 +1,331 @@
+"""The log on Apache Kafka, through aiokafka: idempotent producer with acks=all, consumers without group membership.
+
+Partitions are assigned by Keyfold itself, the same way for both drivers. Group offsets are committed only so that lag tools
+see them. A topic is kept for ever: retention unlimited, never compacted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
+
+from shared.log.port import (
+    PARTITIONS,
+    LogConsumer,
+    LogProducer,
+    LogRecord,
+    LogUnavailableError,
+    NewRecord,
+    OffsetOutOfRangeError,
+    TopicMismatchError,
+    UnknownTopicError,
+)
+
+FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+BROKER_DEFAULT: Final = -1  # replication is the cluster's decision: default.replication.factor
+REQUEST_SECONDS: Final = 15
+SEND_SECONDS: Final = (
+    30.0  # aiokafka's idempotent producer would try for ever; a broker is back from SIGKILL in 7 to 14 s
+)
+CLOSE_SECONDS: Final = 5.0
+BATCH_BYTES: Final = 512 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaLog:
+    """`bootstrap` is "host:port" or several, separated by commas. Connects when it is first used."""
+
+    def __init__(self, bootstrap: str, *, send_seconds: float = SEND_SECONDS) -> None:
+        self._bootstrap = bootstrap
+        self._send_seconds = send_seconds
+        self._admin: AIOKafkaAdminClient | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._connecting = asyncio.Lock()
+        self._reading = asyncio.Lock()
+
+    async def create_topic(self, topic: str, partitions: int = PARTITIONS) -> None:
+        async with _told_apart():
+            admin = await self._connected_admin()
+            response = await admin.create_topics([NewTopic(topic, partitions, BROKER_DEFAULT, None, FOREVER)])
+            code, message = response.topic_errors[0][1], response.topic_errors[0][2]
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:
+                raise error(message or topic)
+            found = await self._until_led(topic)
+        if found != partitions:
+            raise TopicMismatchError(f"topic {topic} has {found} partitions, not {partitions}")
+
+    async def partitions(self, topic: str) -> int:
+        async with _told_apart():
+            return len(await self._described(topic))
+
+    async def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        known = [TopicPartition(topic, number) for number in range(await self.partitions(topic))]
+        async with _told_apart(), self._reading:
+            reader = await self._connected_reader()
+            first = await reader.beginning_offsets(known)
+            after = await reader.end_offsets(known)
+        return {each.partition: (first[each], after[each]) for each in known}
+
+    async def last_record(self, topic: str, partition: int) -> LogRecord | None:
+        first, after = (await self.bounds(topic))[partition]
+        where = TopicPartition(topic, partition)
+        async with _told_apart(), self._reading:
+            reader = await self._connected_reader()
+            reader.assign([where])
+            back = 1
+            while after > first:
+                # The last offset may hold a marker of somebody's transaction instead of a record: look further back.
+                start = max(first, after - back)
+                reader.seek(where, start)
+                last = None
+                while await reader.position(where) < after:
+                    for found in (await reader.getmany(where, timeout_ms=1000)).get(where, ()):
+                        last = _record(found)
+                if last is not None or start == first:
+                    return last
+                back *= 10
+        return None
+
+    async def producer(self) -> LogProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="gzip",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=REQUEST_SECONDS * 1000,
+        )
+        async with _told_apart():
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+        return KafkaLogProducer(self, producer, self._send_seconds)
+
+    async def consumer(self) -> LogConsumer:
+        return KafkaLogConsumer(self, await self._new_consumer(), self._bootstrap)
+
+    async def close(self) -> None:
+        admin, self._admin = self._admin, None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.stop()
+        if admin is not None:
+            await admin.close()
+
+    async def _new_consumer(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            auto_offset_reset="none",  # an offset that is gone is an alarm, never a silent jump
+            isolation_level="read_committed",
+            request_timeout_ms=REQUEST_SECONDS * 1000,
+            fetch_max_wait_ms=250,
+        )
+        async with _told_apart():
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+        return consumer
+
+    async def _connected_admin(self) -> AIOKafkaAdminClient:
+        async with self._connecting:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(
+                    bootstrap_servers=self._bootstrap, request_timeout_ms=REQUEST_SECONDS * 1000
+                )
+                try:
+                    await admin.start()
+                except BaseException:
+                    await admin.close()
+                    raise
+                self._admin = admin
+            return self._admin
+
+    async def _connected_reader(self) -> AIOKafkaConsumer:
+        async with self._connecting:
+            if self._reader is None:
+                self._reader = await self._new_consumer()
+            return self._reader
+
+    async def _described(self, topic: str) -> list[dict[str, Any]]:
+        admin = await self._connected_admin()
+        # All topics are asked for: to ask for one by name may create it, if the broker is set so.
+        for found in await admin.describe_topics(None):
+            if found["topic"] == topic and not found["error_code"]:
+                return list(found["partitions"])
+        raise UnknownTopicError(f"topic {topic} does not exist; `keyfold migrate` creates it")
+
+    async def _until_led(self, topic: str) -> int:
+        """A new topic is usable when each partition has a leader; the number of partitions."""
+        async with asyncio.timeout(REQUEST_SECONDS):
+            while True:
+                try:
+                    found = await self._described(topic)
+                except UnknownTopicError:
+                    found = []
+                if found and all(each["leader"] >= 0 for each in found):
+                    return len(found)
+                await asyncio.sleep(0.05)
+
+
+class KafkaLogProducer:
+    """After the first failure it is good for nothing but `close`: what is in flight can no longer be told."""
+
+    def __init__(self, owner: KafkaLog, producer: AIOKafkaProducer, send_seconds: float) -> None:
+        self._owner = owner
+        self._producer = producer
+        self._send_seconds = send_seconds
+        self._topics: set[str] = set()
+        self._failed = False
+
+    async def send(self, records: Sequence[NewRecord]) -> None:
+        if self._failed:
+            raise LogUnavailableError("this producer has failed before; open another one")
+        for topic in {record.topic for record in records} - self._topics:
+            await self._owner.partitions(topic)
+            self._topics.add(topic)
+        try:
+            async with _told_apart(), asyncio.timeout(self._send_seconds):
+                await self._acknowledged(records)
+        except BaseException:
+            self._failed = True
+            raise
+
+    async def _acknowledged(self, records: Sequence[NewRecord]) -> None:
+        waiting = [
+            await self._producer.send(
+                record.topic,
+                record.value,
+                key=record.key.encode(),
+                partition=record.partition,
+                headers=[(name, value.encode()) for name, value in record.headers.items()],
+            )
+            for record in records
+        ]
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def close(self) -> None:
+        if not self._failed:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._producer.stop()
+                return
+            except TimeoutError:
+                log.warning("kafka producer did not flush in time; it is cut off")
+        await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        """End it without flushing. `stop` would go on trying, for ever, to deliver what failed; there is no public way."""
+        self._producer._closed = True  # noqa: SLF001
+        await self._producer.client.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._producer._sender.close()  # noqa: SLF001
+        except (TimeoutError, KafkaError) as problem:
+            log.warning("kafka producer cut off", problem=repr(problem))
+
+
+class KafkaLogConsumer:
+    def __init__(self, owner: KafkaLog, consumer: AIOKafkaConsumer, bootstrap: str) -> None:
+        self._owner = owner
+        self._consumer = consumer
+        self._bootstrap = bootstrap
+        self._committers: dict[str, AIOKafkaConsumer] = {}
+
+    async def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        for topic in {topic for topic, _ in offsets}:
+            count = await self._owner.partitions(topic)
+            _check_partitions(topic, count, offsets)
+        self._consumer.assign([TopicPartition(*where) for where in offsets])
+        for (topic, partition), offset in offsets.items():
+            self._consumer.seek(TopicPartition(topic, partition), offset)
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        where = TopicPartition(topic, partition)
+        if where not in self._consumer.assignment():
+            raise ValueError(f"{topic}/{partition} is not assigned to this consumer")
+        self._consumer.seek(where, offset)
+
+    async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:  # noqa: ASYNC109
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            remaining = deadline - asyncio.get_running_loop().time()
+            if not self._consumer.assignment():
+                await asyncio.sleep(max(remaining, 0.0))
+                return []
+            async with _told_apart():
+                found = await self._consumer.getmany(timeout_ms=max(int(remaining * 1000), 0), max_records=max_records)
+            # None is not skipped but read again: a fetch can end early, after a seek or with markers alone.
+            if found or remaining <= 0:
+                return [_record(each) for batch in found.values() for each in batch]
+
+    async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        wanted = {TopicPartition(*where): offset for where, offset in offsets.items()}
+        async with _told_apart():
+            committer = self._committers.get(group)
+            if committer is None:
+                committer = AIOKafkaConsumer(
+                    bootstrap_servers=self._bootstrap,
+                    group_id=group,
+                    enable_auto_commit=False,
+                    auto_offset_reset="none",
+                    request_timeout_ms=REQUEST_SECONDS * 1000,
+                )
+                self._committers[group] = committer
+                await committer.start()
+            if not set(wanted) <= set(committer.assignment()):
+                committer.assign(list({*wanted, *committer.assignment()}))
+                committer.pause(*committer.assignment())  # it never reads
+            await committer.commit(wanted)
+
+    async def close(self) -> None:
+        committers, self._committers = self._committers, {}
+        for committer in committers.values():
+            await committer.stop()
+        await self._consumer.stop()
+
+
+def _check_partitions(topic: str, count: int, offsets: Mapping[tuple[str, int], int]) -> None:
+    for name, partition in offsets:
+        if name == topic and not 0 <= partition < count:
+            raise ValueError(f"topic {topic} has no partition {partition}, only {count}")
+
+
+def _record(found: Any) -> LogRecord:
+    """Keys and headers of foreign records may be anything: what is no UTF-8 is shown as such, not refused."""
+    return LogRecord(
+        found.topic,
+        found.partition,
+        found.offset,
+        (found.key or b"").decode(errors="replace"),
+        found.value or b"",
+        {name: (value or b"").decode(errors="replace") for name, value in found.headers},
+    )
+
+
+@asynccontextmanager
+async def _told_apart() -> AsyncIterator[None]:
+    """aiokafka's errors as those of the port."""
+    try:
+        yield
+    except KafkaOffsetOutOfRangeError as problem:
+        raise OffsetOutOfRangeError(f"the log does not hold these offsets: {problem.args}") from problem
+    except TimeoutError as problem:
+        raise LogUnavailableError("Kafka did not answer in time") from problem
+    except (KafkaError, OSError) as problem:
+        raise LogUnavailableError(f"Kafka: {problem!r}") from problem

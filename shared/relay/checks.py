@@ -1,0 +1,104 @@
+"""When a relay must not start: it would publish another history than the one that is in the log."""
+
+from collections.abc import Mapping
+
+from shared.eventstore.store import EventStore, NotDurableError
+from shared.log.cloudevents import BadRecordError, decode_record
+from shared.log.port import PARTITIONS, Log, LogRecord, UnknownTopicError
+from shared.relay.cursor import Cursor
+from shared.relay.partition import partition_of
+
+WINDOW = 1_000
+FETCH_SECONDS = 5.0
+
+
+class RelayRefusedError(Exception):
+    """Publishing would break a promise. The message says what is wrong and which command mends it."""
+
+
+async def check_start(store: EventStore, log: Log, cursor: Cursor) -> None:
+    """Raises RelayRefusedError: settings that lose data, another partition count, a store and a log that disagree."""
+    topic = store.contract.topic
+    try:
+        await store.check_durability()
+        count = await log.partitions(topic)
+    except (NotDurableError, UnknownTopicError) as problem:
+        raise RelayRefusedError(str(problem)) from problem
+    if count != PARTITIONS:
+        raise RelayRefusedError(
+            f"topic {topic} has {count} partitions, not {PARTITIONS}: a stream would continue in another partition"
+        )
+    head = await store.head()
+    if cursor.position > head:
+        raise RelayRefusedError(
+            f"{cursor.position} events of {topic} are published but the store has only {head}: was it restored? "
+            "`keyfold recover` brings the others back from the log"
+        )
+    last: dict[int, int] = {}
+    for partition in range(PARTITIONS):
+        record = await log.last_record(topic, partition)
+        if record is not None:
+            last[partition] = await _check_record(store, record, head)
+    await _check_complete(log, topic, cursor, last)
+
+
+async def _check_record(store: EventStore, record: LogRecord, head: int) -> int:
+    """The record's position, if it is the store's event of that position."""
+    where = f"{record.topic}/{record.partition}"
+    try:
+        envelope, _ = decode_record(record)
+    except BadRecordError as problem:
+        raise RelayRefusedError(
+            f"the last record of {where} is none of ours, so somebody else writes there: {problem}"
+        ) from problem
+    if envelope.position > head:
+        raise RelayRefusedError(
+            f"{where} ends with event {envelope.position} but the store has only {head}: was it restored or failed over? "
+            "`keyfold recover` brings the others back from the log"
+        )
+    stored = await store.envelopes(envelope.position - 1, 1)
+    if not stored or stored[0].event_id != envelope.event_id:
+        raise RelayRefusedError(
+            f"{where} ends with event {envelope.event_id} at position {envelope.position}, where the store has another: "
+            "the store was restored or failed over and has gone on by itself. The two histories must be reconciled by hand"
+        )
+    if partition_of(envelope.stream_id) != record.partition:
+        raise RelayRefusedError(f"{where} holds stream {envelope.stream_id}, which belongs to another partition")
+    return envelope.position
+
+
+async def _check_complete(log: Log, topic: str, cursor: Cursor, last: Mapping[int, int]) -> None:
+    """What the cursor calls published must be there: else later events would follow a gap."""
+    lost = [
+        partition
+        for partition, position in cursor.partitions.items()
+        if last.get(partition, 0) < position and not await _holds(log, topic, partition, position)
+    ]
+    if lost:
+        after = min(last.get(partition, 0) for partition in lost)
+        raise RelayRefusedError(
+            f"the log has lost published events of {topic}, partitions {sorted(lost)}; "
+            f"`keyfold republish --after {after}` sends them again"
+        )
+
+
+async def _holds(log: Log, topic: str, partition: int, position: int) -> bool:
+    """Whether the partition has the event of this position somewhere before a late duplicate at its end."""
+    first, after = (await log.bounds(topic))[partition]
+    consumer = await log.consumer()
+    try:
+        while after > first:
+            start = max(first, after - WINDOW)
+            await consumer.assign({(topic, partition): start})
+            offset = start
+            while offset < after:
+                records = await consumer.fetch(WINDOW, FETCH_SECONDS)
+                if not records:
+                    break  # what is left of the window are markers of transactions
+                offset = records[-1].offset + 1
+                if any(decode_record(record)[0].position == position for record in records):
+                    return True
+            after = start
+    finally:
+        await consumer.close()
+    return False

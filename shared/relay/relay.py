@@ -1,0 +1,220 @@
+"""The relay: publishes a service's events to its topic, in order, at least once, without a gap.
+
+It reads what comes after its cursor, sends it, awaits every acknowledgement, and only then moves the cursor by
+compare-and-set. After any error it throws the producer away and begins again at the cursor. So the log may hold duplicates,
+never gaps; the position of the previous event of the partition, in every record, lets readers see that for themselves.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import asyncpg
+import structlog
+
+from shared.contracts.event import Contract, Envelope
+from shared.eventstore.store import EventStore
+from shared.eventstore.wake import CHANNEL
+from shared.log.cloudevents import encode_record
+from shared.log.port import Log, LogProducer, NewRecord
+from shared.relay.checks import RelayRefusedError, check_start
+from shared.relay.cursor import Cursor, move_cursor, read_cursor
+from shared.relay.lease import LeaseLostError, open_lease_session, try_lease
+from shared.relay.partition import partition_of
+
+State = Literal["stopped", "standby", "publishing", "retrying", "refused"]
+BATCH = 500  # encoding that many holds the event loop for some milliseconds
+POLL_SECONDS = 0.25
+STANDBY_SECONDS = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+STOP_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """`position` is that of the cursor; `published` and `failures` count since the process started; `error` is the last one,
+    None once publishing works again."""
+
+    topic: str
+    state: State = "stopped"
+    position: int = 0
+    published: int = 0
+    failures: int = 0
+    error: str | None = None
+
+
+class CursorMovedError(Exception):
+    """The cursor was moved by somebody else: a republish, or a relay that holds the lease after us."""
+
+
+class Relay:
+    """`dsn` is that of the store's database, for a connection of the relay's own: it carries the lease and moves the cursor."""
+
+    def __init__(
+        self,
+        dsn: str,
+        store: EventStore,
+        log: Log,
+        contract: Contract,
+        *,
+        batch: int = BATCH,
+        standby_seconds: float = STANDBY_SECONDS,
+        first_pause: float = FIRST_PAUSE,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        self._dsn = dsn
+        self._store = store
+        self._log = log
+        self._contract = contract
+        self._batch = batch
+        self._standby_seconds = standby_seconds
+        self._first_pause = first_pause
+        self._pause = first_pause
+        self._stop_seconds = stop_seconds
+        self._status = RelayStatus(contract.topic)
+
+    def status(self) -> RelayStatus:
+        return self._status
+
+    async def lag(self) -> int:
+        """Events that the store has and the cursor has not passed yet, whichever process publishes them."""
+        session = await open_lease_session(self._dsn)
+        try:
+            cursor = await read_cursor(session, self._contract.topic)
+            return await self._store.head() - cursor.position
+        finally:
+            await session.close()
+
+    async def start_checks(self) -> None:
+        """Raises RelayRefusedError when `run` would. It checks again by itself, whenever it has got the lease."""
+        session = await open_lease_session(self._dsn)
+        try:
+            await check_start(self._store, self._log, await read_cursor(session, self._contract.topic))
+        finally:
+            await session.close()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until `stop` is set; stand by while another relay holds the lease.
+
+        Raises RelayRefusedError when publishing would break a promise; anything else is retried from the cursor.
+        """
+        running = asyncio.create_task(self._run(stop), name=f"relay {self._contract.service}")
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._store.appended.set()  # wakes it, if it waits for events
+            await asyncio.wait({running}, timeout=self._stop_seconds)
+        finally:
+            # Cut off in the middle of a batch, it leaves duplicates behind: those are allowed.
+            for task in (running, stopping):
+                task.cancel()
+            await asyncio.gather(running, stopping, return_exceptions=True)
+            if self._status.state != "refused":
+                self._tell(state="stopped")
+        if not running.cancelled():
+            running.result()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self._hold(stop)
+            except RelayRefusedError as refusal:
+                self._tell(state="refused", error=str(refusal))
+                log.error("relay refuses", topic=self._contract.topic, reason=str(refusal))
+                raise
+            except CursorMovedError:
+                log.info("relay starts again: the cursor was moved", topic=self._contract.topic)
+            except Exception as problem:  # noqa: BLE001 — whatever it was, the cursor is the truth
+                self._tell(state="retrying", failures=self._status.failures + 1, error=repr(problem))
+                log.warning("relay starts again from its cursor", topic=self._contract.topic, error=repr(problem))
+                await _either(stop, self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    async def _hold(self, stop: asyncio.Event) -> None:
+        """One tenure: get the lease, check, publish; everything taken is given back at the end, however it ends."""
+        async with AsyncExitStack() as stack:
+            session = await open_lease_session(self._dsn)
+            stack.push_async_callback(_close_session, session)
+            while not await try_lease(session, self._contract.topic):
+                self._tell(state="standby", error=None)
+                await _either(stop, self._standby_seconds)
+                if stop.is_set():
+                    return
+            cursor = await read_cursor(session, self._contract.topic)
+            await check_start(self._store, self._log, cursor)
+            producer = await self._log.producer()
+            stack.push_async_callback(producer.close)
+            await session.add_listener(CHANNEL, lambda *_: self._store.appended.set())
+            self._tell(state="publishing", position=cursor.position, error=None)
+            while not stop.is_set():
+                self._store.appended.clear()
+                published = await self._publish(session, producer, cursor)
+                if published is None:
+                    await _either(self._store.appended, POLL_SECONDS)
+                else:
+                    cursor = published
+
+    async def _publish(
+        self, session: "asyncpg.Connection[Any]", producer: LogProducer, cursor: Cursor
+    ) -> Cursor | None:
+        """Publish the next batch; the cursor after it, None when there is nothing to publish."""
+        if session.is_closed():
+            raise LeaseLostError("the connection that carries the lease is gone")
+        batch = await self._store.envelopes(cursor.position, self._batch)
+        if not batch:
+            return None
+        records, after = chained(self._contract, cursor, batch)
+        await producer.send(records)
+        if not await move_cursor(session, self._contract.topic, cursor, after):
+            raise CursorMovedError
+        self._pause = self._first_pause
+        self._tell(position=after.position, published=self._status.published + len(batch), error=None)
+        return after
+
+    def _tell(self, **changed: Any) -> None:
+        self._status = replace(self._status, **changed)
+
+
+def chained(contract: Contract, cursor: Cursor, batch: Sequence[Envelope]) -> tuple[list[NewRecord], Cursor]:
+    """The records of the events that follow the cursor, each naming the one before it in its partition; the cursor after."""
+    last = dict(cursor.partitions)
+    position = cursor.position
+    records = []
+    for envelope in batch:
+        if envelope.position != position + 1:
+            raise RelayRefusedError(
+                f"the store has no event {position + 1} but has {envelope.position}: it is damaged, positions are dense"
+            )
+        position = envelope.position
+        partition = partition_of(envelope.stream_id)
+        records.append(
+            encode_record(
+                envelope,
+                service=contract.service,
+                topic=contract.topic,
+                partition=partition,
+                previous=last.get(partition, 0),
+            )
+        )
+        last[partition] = position
+    return records, Cursor(position, last)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set or the time is over."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+async def _close_session(session: "asyncpg.Connection[Any]") -> None:
+    try:
+        await session.close(timeout=STOP_SECONDS)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        session.terminate()
