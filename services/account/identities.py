@@ -1,12 +1,29 @@
 """Finding and naming entities by the ids that other systems have for them."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from services.account.domain.external_ids import decide_claim, decide_release, link
 from services.account.domain.values import LinkExternalId, Reference
 from services.account.entities import Entity, S
 from shared.contracts.refusal import refuse
 from shared.eventstore.commands import Work
+
+
+def business_time(work: Work) -> datetime:
+    return work.context.occurred_at or work.context.now
+
+
+async def begin(work: Work, entity: Entity[S], entity_id: str) -> S:
+    """The state of an entity that is about to be made; the command is about it (`If-Match`, ETag)."""
+    work.primary = entity.aggregate.stream_id(entity_id)
+    return (await work.state(entity.aggregate, entity_id)).state
+
+
+async def take(work: Work, entity: Entity[S], entity_id: str) -> S:
+    """The state of an entity that exists; the command is about it. Refuses `not_found` (missing)."""
+    work.primary = entity.aggregate.stream_id(entity_id)
+    return (await work.state(entity.aggregate, entity_id, must_exist=True)).state
 
 
 async def find(work: Work, entity: Entity[S], system: str, external_id: str) -> str | None:
@@ -66,7 +83,7 @@ async def reclaim(
 
 async def link_external_id(work: Work, entity: Entity[S], entity_id: str, command: LinkExternalId) -> None:
     """Refuses `not_found`, `reserved_system`, `other_external_id`, `external_id_taken`."""
-    known = (await work.state(entity.aggregate, entity_id, must_exist=True)).state.external_ids
+    known = (await take(work, entity, entity_id)).external_ids
     if not link(known, command.system, command.external_id, replace=command.replace):
         return
     linked = entity.linked(system=command.system, external_id=command.external_id)
@@ -74,3 +91,8 @@ async def link_external_id(work: Work, entity: Entity[S], entity_id: str, comman
     await claim(work, entity, entity_id, command.system, command.external_id, "external_id")
     if command.system in known:
         await release(work, entity, entity_id, command.system, known[command.system])
+
+
+async def link_new(work: Work, entity: Entity[S], entity_id: str, system: str, external_id: str) -> None:
+    """The id under which a new entity came to us."""
+    await link_external_id(work, entity, entity_id, LinkExternalId(system=system, external_id=external_id))

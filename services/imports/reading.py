@@ -6,7 +6,8 @@ the lines read.
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping as Dict
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path

@@ -38,6 +38,14 @@ LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
+# No request is to blame for these: sending them one by one would only take longer.
+NOBODYS_FAULT = (
+    *LOST,
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
 
 Result = Appended | VersionConflictError | CommandSeenError
 
@@ -110,7 +118,7 @@ class Appender:
         try:
             results = await self._send([waiting.entry for waiting in batch])
         except Exception as error:  # noqa: BLE001 - goes to those who wait
-            if len(batch) > 1 and not isinstance(error, LOST):
+            if len(batch) > 1 and not isinstance(error, NOBODYS_FAULT):
                 # One request that the database cannot take must not fail its neighbours.
                 log.warning("append refused, sending one by one", requests=len(batch), error=str(error))
                 for waiting in batch:
@@ -148,8 +156,8 @@ class Appender:
         raise AssertionError("unreachable")
 
     async def _send_once(self, entries: list[Entry]) -> list[Result]:
-        if self._connection is not None and self._connection.is_closed():
-            await self._release(broken=True)
+        if self._connection is not None and _is_closed(self._connection):
+            await self._release()
         if self._connection is None:
             self._connection = await self._pool.acquire()
         row = await self._connection.fetchrow(APPEND, *arguments(entries))
@@ -185,9 +193,16 @@ class Appender:
     async def _release(self, *, broken: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            if broken:
+            if broken and not _is_closed(connection):
                 connection.terminate()
             await self._pool.release(connection)
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken a connection back that the server closed
+        return True
 
 
 def _fail(waiting: Waiting, error: BaseException) -> None:

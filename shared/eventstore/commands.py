@@ -3,7 +3,6 @@ a retry, for ever.
 """
 
 import asyncio
-import hashlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -92,8 +91,9 @@ class Commands:
         times) · IdempotencyMismatchError (id known with another input) · StoreBusyError ·
         EventTooLargeError.
         """
-        digest = self._digest(input)
+        digest = b""  # an id that is never given again has nothing to be compared with
         if context.command_id is not None:
+            digest = self._digest(input)
             _check_command_id(context.command_id)
             record = await self._store.command(context.command_id)
             if record is not None:
@@ -157,15 +157,15 @@ class Commands:
             raise refusal
         if stale is not None:
             raise stale
-        request = self._request(work, digest, answer)
+        versions = work.versions
+        request = _request(work, digest, answer, versions)
         if not writes:
             self._store.check(request)
-            would_be = tuple(work.pending)
-            return Outcome(answer, work.versions, 0, 0, would_be, dry_run=context.dry_run)
+            return Outcome(answer, versions, 0, 0, request.events, dry_run=context.dry_run)
         appended = await self._store.append(request)
         recorded = _recorded(request, appended)
         work.settle(recorded)
-        return Outcome(answer, work.versions, appended.first, appended.last, recorded)
+        return Outcome(answer, versions, appended.first, appended.last, recorded)
 
     async def _confirm(self, work: Work) -> None:
         """A refusal, a no-op or a 412 may rest on states from memory, or on our own first try: look again
@@ -184,23 +184,24 @@ class Commands:
             if moved:
                 raise VersionConflictError(moved)
 
-    def _request(self, work: Work, digest: bytes, answer: JsonObject) -> AppendRequest:
-        context = work.context
-        # A keyed id always has a slash in it, so a random one can never be taken for it.
-        command_id = context.command_id or str(new_id())
-        return AppendRequest(
-            tuple(work.pending),
-            dict(work.expected),
-            context.actor,
-            context.correlation_id,
-            context.causation_id,
-            context.traceparent,
-            CommandRecord(command_id, digest, answer, work.versions),
-        )
-
     def _digest(self, input: JsonObject) -> bytes:  # noqa: A002
         canonical = json.dumps(input, sort_keys=True, separators=(",", ":"), default=str).encode()
-        return hmac.digest(self._secret, canonical, hashlib.sha256)
+        return hmac.digest(self._secret, canonical, "sha256")
+
+
+def _request(work: Work, digest: bytes, answer: JsonObject, versions: dict[str, int]) -> AppendRequest:
+    context = work.context
+    # A keyed id always has a slash in it, so a random one can never be taken for it.
+    command_id = context.command_id or str(new_id())
+    return AppendRequest(
+        tuple(work.pending),
+        dict(work.expected),
+        context.actor,
+        context.correlation_id,
+        context.causation_id,
+        context.traceparent,
+        CommandRecord(command_id, digest, answer, versions),
+    )
 
 
 def _as_json(answer: JsonObject) -> JsonObject:
@@ -211,9 +212,9 @@ def _as_json(answer: JsonObject) -> JsonObject:
 
 def _stale(work: Work) -> StaleVersionError | None:
     expected, primary = work.context.if_match, work.primary_stream
-    if expected is None or primary is None:
+    if expected is None or primary is None or primary not in work.expected:
         return None
-    actual = work.expected.get(primary, 0)
+    actual = work.expected[primary]
     return None if actual == expected else StaleVersionError(expected, actual, primary)
 
 

@@ -10,6 +10,7 @@ from shared.contracts.event import Contract, Envelope, Event, Recorded
 from shared.eventstore.appender import Appender
 from shared.eventstore.bulk import copy_in
 from shared.eventstore.entry import prepare
+from shared.eventstore.lookup import CommandLookup
 from shared.eventstore.reading import (
     COMMANDS,
     ENVELOPES,
@@ -44,6 +45,7 @@ class EventStore:
         self._owns_pool = False
         self._appender = Appender(pool, self, queue_limit)
         self._notifier = Notifier(pool)
+        self._lookup = CommandLookup(self.commands)
         self._bulk = asyncio.Semaphore(1)
         self._closing = False
 
@@ -143,7 +145,7 @@ class EventStore:
         return {row["id"]: row["version"] for row in await self._pool.fetch(VERSIONS, list(stream_ids))}
 
     async def command(self, command_id: str) -> CommandRecord | None:
-        return (await self.commands([command_id])).get(command_id)
+        return await self._lookup.find(command_id)
 
     async def commands(self, command_ids: Sequence[str]) -> Mapping[str, CommandRecord]:
         """Those of the commands that are on record."""

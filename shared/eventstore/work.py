@@ -120,9 +120,11 @@ class Work:
     @property
     def versions(self) -> dict[str, int]:
         """Every stream of the work and its version after the append; the primary one first."""
+        versions = {stream: at + self._written.get(stream, 0) for stream, at in self._expected.items()}
         first = self.primary_stream
-        streams = sorted(self._expected, key=lambda stream_id: stream_id != first)
-        return {stream: self._expected[stream] + self._written.get(stream, 0) for stream in streams}
+        if first not in versions or len(versions) == 1:
+            return versions
+        return {first: versions[first]} | versions
 
     def settle(self, recorded: tuple[Recorded[Any], ...]) -> None:
         """The append succeeded: let the next commands start from here."""
@@ -185,10 +187,12 @@ def _stream_id(aggregate: Aggregate[Any], entity_id: object) -> str:
     caller.
     """
     stream_id = aggregate.stream_id(entity_id)
-    try:
-        size = len(stream_id.encode())
-    except UnicodeEncodeError:
-        size = LONGEST_STREAM_ID + 1
+    size = len(stream_id)
+    if not stream_id.isascii():
+        try:
+            size = len(stream_id.encode())
+        except UnicodeEncodeError:
+            size = LONGEST_STREAM_ID + 1
     if size > LONGEST_STREAM_ID or "\0" in stream_id or stream_id.endswith("-"):
         raise refuse(
             "bad_id",

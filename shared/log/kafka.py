@@ -25,6 +25,7 @@ from shared.log.port import (
     OffsetOutOfRangeError,
     TopicMismatchError,
     UnknownTopicError,
+    check_partition,
 )
 
 FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -53,7 +54,7 @@ class KafkaLog:
     async def create_topic(self, topic: str, partitions: int = PARTITIONS) -> None:
         async with _told_apart():
             admin = await self._connected_admin()
-            response = await admin.create_topics([NewTopic(topic, partitions, BROKER_DEFAULT, None, FOREVER)])
+            response: Any = await admin.create_topics([NewTopic(topic, partitions, BROKER_DEFAULT, {}, FOREVER)])
             code, message = response.topic_errors[0][1], response.topic_errors[0][2]
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
@@ -188,15 +189,16 @@ class KafkaLogProducer:
         self._owner = owner
         self._producer = producer
         self._send_seconds = send_seconds
-        self._topics: set[str] = set()
+        self._partitions: dict[str, int] = {}
         self._failed = False
 
     async def send(self, records: Sequence[NewRecord]) -> None:
         if self._failed:
             raise LogUnavailableError("this producer has failed before; open another one")
-        for topic in {record.topic for record in records} - self._topics:
-            await self._owner.partitions(topic)
-            self._topics.add(topic)
+        for record in records:
+            if record.topic not in self._partitions:
+                self._partitions[record.topic] = await self._owner.partitions(record.topic)
+            check_partition(record.topic, record.partition, self._partitions[record.topic])
         try:
             async with _told_apart(), asyncio.timeout(self._send_seconds):
                 await self._acknowledged(records)
@@ -250,7 +252,9 @@ class KafkaLogConsumer:
     async def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
         for topic in {topic for topic, _ in offsets}:
             count = await self._owner.partitions(topic)
-            _check_partitions(topic, count, offsets)
+            for name, partition in offsets:
+                if name == topic:
+                    check_partition(topic, partition, count)
         self._consumer.assign([TopicPartition(*where) for where in offsets])
         for (topic, partition), offset in offsets.items():
             self._consumer.seek(TopicPartition(topic, partition), offset)
@@ -261,7 +265,7 @@ class KafkaLogConsumer:
             raise ValueError(f"{topic}/{partition} is not assigned to this consumer")
         self._consumer.seek(where, offset)
 
-    async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:  # noqa: ASYNC109
+    async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             remaining = deadline - asyncio.get_running_loop().time()
@@ -298,12 +302,6 @@ class KafkaLogConsumer:
         for committer in committers.values():
             await committer.stop()
         await self._consumer.stop()
-
-
-def _check_partitions(topic: str, count: int, offsets: Mapping[tuple[str, int], int]) -> None:
-    for name, partition in offsets:
-        if name == topic and not 0 <= partition < count:
-            raise ValueError(f"topic {topic} has no partition {partition}, only {count}")
 
 
 def _record(found: Any) -> LogRecord:

@@ -94,3 +94,9 @@ class UnknownTopicError(LookupError):
 
 class TopicMismatchError(Exception):
     """The topic exists with another number of partitions than the frozen one."""
+
+
+def check_partition(topic: str, partition: int, count: int) -> None:
+    """Raises ValueError for a partition that a topic of `count` partitions does not have."""
+    if not 0 <= partition < count:
+        raise ValueError(f"topic {topic} has no partition {partition}, only 0 to {count - 1}")

@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 import orjson
@@ -24,6 +24,7 @@ from shared.log.port import (
     OffsetOutOfRangeError,
     TopicMismatchError,
     UnknownTopicError,
+    check_partition,
 )
 from shared.log.postgres_schema import SCHEMA
 
@@ -31,7 +32,7 @@ CHANNEL: Final = "keyfold_log"
 POLL_SECONDS: Final = 0.25
 FULL: Final = 2_000  # records read of one partition before the next has its turn
 
-Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 class PostgresLog:
@@ -117,7 +118,7 @@ class PostgresLog:
         except _ABSENT as problem:
             raise LogUnavailableError(f"the log's PostgreSQL: {problem!r}") from problem
 
-    async def _connect(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _connect(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._connecting:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
@@ -184,7 +185,7 @@ class PostgresLogProducer:
 async def _append(connection: Connection, topic: str, records: Sequence[NewRecord]) -> None:
     number, count = await _topic(connection, topic)
     for record in records:
-        _check_partition(topic, record.partition, count)
+        check_partition(topic, record.partition, count)
     await connection.execute(
         "SELECT log.append($1, $2, $3, $4, $5)",
         number,
@@ -209,7 +210,7 @@ class PostgresLogConsumer:
                 numbers[topic], count = await _topic(connection, topic)
                 for name, partition in offsets:
                     if name == topic:
-                        _check_partition(topic, partition, count)
+                        check_partition(topic, partition, count)
         self._positions, self._numbers = dict(offsets), numbers
 
     async def seek(self, topic: str, partition: int, offset: int) -> None:
@@ -217,7 +218,7 @@ class PostgresLogConsumer:
             raise ValueError(f"{topic}/{partition} is not assigned to this consumer")
         self._positions[topic, partition] = offset
 
-    async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:  # noqa: ASYNC109
+    async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
@@ -301,11 +302,6 @@ async def _topic(connection: Connection, topic: str) -> tuple[int, int]:
     if row is None:
         raise UnknownTopicError(f"topic {topic} does not exist; `keyfold migrate` creates it")
     return row["id"], row["partitions"]
-
-
-def _check_partition(topic: str, partition: int, count: int) -> None:
-    if not 0 <= partition < count:
-        raise ValueError(f"topic {topic} has no partition {partition}, only {count}")
 
 
 def _record(topic: str, partition: int, row: asyncpg.Record) -> LogRecord:

@@ -15,7 +15,7 @@ its `key` function names have been loaded; it may read and write no others. With
 entity) a fold depends on one stream alone, so it cannot depend on how partitions interleave.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,7 +66,7 @@ class Projection:
     def __init__(self, name: str, *, sources: Sequence[Contract]) -> None:
         self.name = name
         self.sources = tuple(sources)
-        self.metadata = MetaData()
+        self.metadata = MetaData(schema=name)  # a placeholder: queries translate it to the schema of a generation
         self.handlings: dict[type[Event], Handling] = {}
 
     def table(self, name: str, *parts: Column[Any] | Constraint | Index) -> Table:
@@ -85,5 +85,21 @@ class Projection:
         return register
 
     @property
-    def handled(self) -> Mapping[type[Event], Handling]:
-        return self.handlings
+    def tables(self) -> Sequence[Table]:
+        return self.metadata.sorted_tables
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(source.topic for source in self.sources)
+
+    def handling(self, type_name: str) -> Handling | None:
+        """How an event of this name is handled; None: it is not, or no source knows it."""
+        for source in self.sources:
+            event = source.events.get(type_name)
+            if event is not None:
+                return self.handlings.get(event)
+        return None
+
+    def contract(self, type_name: str) -> Contract:
+        """The source that owns a type name. Raises LookupError."""
+        return next(source for source in self.sources if type_name in source.events)

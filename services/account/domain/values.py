@@ -2,7 +2,6 @@
 
 import unicodedata
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -42,7 +41,13 @@ def _empty_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_plain)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_one_line)]
+ExternalId = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_plain),
+    Field(description="The other system's id, as it writes it.", examples=["Acme Corporation"]),
+]
 OptionalText = Annotated[Text | None, BeforeValidator(_empty_is_none)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
 Names = Annotated[dict[Language, Text], Field(max_length=20, examples=[{"en": "Huadong Power Grid", "zh": "华东电网"}])]
@@ -78,7 +83,7 @@ class Reference(Value):
 
     id: uuid.UUID | None = None
     system: System | None = None
-    external_id: Text | None = None
+    external_id: ExternalId | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -94,14 +99,10 @@ class LinkExternalId(Command):
     """`replace`: the entity has another id in this system, which is to be given up."""
 
     system: System
-    external_id: Text
+    external_id: ExternalId
     replace: bool = False
 
 
 def given(command: BaseModel, field: str, present: object) -> object:
     """A field of a command that changes only what it names: left out, it stays as it is at `present`."""
     return getattr(command, field) if field in command.model_fields_set else present
-
-
-def joined(ids: Iterable[str]) -> str:
-    return ", ".join(sorted(ids))

@@ -139,9 +139,8 @@ def _periods(changes: list[Row]) -> list[Row]:
         ends = [key]
         if change["role"] == "manager" and change["begins"]:  # a team has one manager: the next one relieves the former
             ends = [other for other in open_ if other[0] == "manager"]
-        for ended in ends:
-            if period := open_.pop(ended, None):
-                periods.append(period | {"valid_to": change["occurred_at"]})
+        closed = [open_.pop(ended) for ended in ends if ended in open_]
+        periods += [period | {"valid_to": change["occurred_at"]} for period in closed]
         if change["begins"]:
             row = {name: change[name] for name in ("team_id", "role", "person_id")}
             open_[key] = row | {"valid_from": change["occurred_at"], "valid_to": FOREVER}

@@ -1,11 +1,10 @@
 """The sales processes, every version of them: names, probabilities and funnel states, to be joined when queried."""
 
+from shared.contracts.opportunity import CONTRACT
 from sqlalchemy import Column, DateTime, Integer, SmallInteger, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.contracts.event import Recorded
-from shared.contracts.opportunity import CONTRACT, ProcessDefined
-from shared.projections.definition import Projection, Rows
+from shared.projections.definition import Projection
 
 processes = Projection("sales_processes", sources=[CONTRACT])
 

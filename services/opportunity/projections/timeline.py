@@ -8,18 +8,13 @@ board, funnel, conversion and leakage (R3) are all queries over `span`; page and
 Probability and funnel state are not here: they belong to the sales process, another stream, and are joined when queried.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
+from shared.contracts.opportunity import CONTRACT
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Index, Integer, String, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
-from shared.contracts.event import Recorded, encode
-from shared.contracts.opportunity import CONTRACT, OPPORTUNITY_EVENTS
-from shared.projections.definition import Projection, Row, Rows
+from shared.projections.definition import Projection
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)  # the open end of a span: comparable, unlike NULL
 

@@ -98,7 +98,7 @@ def contracts_command(
         done = "are missing or out of date: run `make contracts`" if check else "written"
         out.print(f"{len(result.writes)} files {done}:")
         for path in result.writes:
-            out.print(f"  {path.relative_to(root)}", markup=False, highlight=False)
+            out.print(f"  {path.relative_to(root)}", markup=False, highlight=False, soft_wrap=True)
     for problem in result.problems:
         out.print(f"PROBLEM {problem}", markup=False, highlight=False, soft_wrap=True)
     if not result.problems and not result.writes:

@@ -16,6 +16,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
     "ce_type": ("", "name of the event type"),
     "ce_subject": ("", "id of the stream: <category>-<entity>"),
     "ce_time": ("date-time", "when it was so in business"),
+    "content-type": ("", "always application/json"),
     "ce_keyfoldversion": ("", "number of the event within its stream, from 1"),
     "ce_keyfoldtypeversion": ("", "version of the event type"),
     "ce_keyfoldposition": (
@@ -32,7 +33,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
     "ce_keyfoldcausationid": ("uuid", "the event that led to this one; may be missing"),
     "traceparent": ("", "W3C trace context; may be missing"),
 }
-_MAY_BE_MISSING = {"ce_keyfoldcausationid", "traceparent"}
+MAY_BE_MISSING = {"ce_keyfoldcausationid", "traceparent"}
 
 
 def document(contracts: Sequence[Contract], topics: Mapping[str, Topic], versions: Mapping[str, Sequence[int]]) -> str:
@@ -43,8 +44,8 @@ def document(contracts: Sequence[Contract], topics: Mapping[str, Topic], version
         "info": {
             "title": "Keyfold events",
             "version": "1.0.0",
-            "description": "Facts about key-account sales, as CloudEvents 1.0 in binary mode. A record may come more than "
-            "once, never out of order in its stream. Ignore unknown fields: a version may gain some.",
+            "description": "Facts about key-account sales, as CloudEvents 1.0 in binary mode. A record may come more "
+            "than once, never out of order in its stream. Ignore unknown fields: a version may gain some.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -118,6 +119,8 @@ def _message(contract: Contract, name: str, version: int) -> dict[str, Any]:
         "contentType": "application/json",
         "headers": {"$ref": "#/components/schemas/headers"},
         "payload": {
+            # The dialect that every AsyncAPI tool reads; of the newer one in the files only `$defs` is used,
+            # which is reached by reference all the same.
             "schemaFormat": "application/schema+json;version=draft-07",
             "schema": {"$ref": f"./{contract.service}/schemas/{name}.v{version}.json"},
         },
@@ -139,5 +142,5 @@ def _headers() -> dict[str, Any]:
         elif form:
             field["format"] = form
         properties[name] = field
-    required = [name for name in HEADERS if name not in _MAY_BE_MISSING]
+    required = [name for name in HEADERS if name not in MAY_BE_MISSING]
     return {"type": "object", "required": required, "properties": properties}

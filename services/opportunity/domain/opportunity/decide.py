@@ -1,0 +1,114 @@
+"""One door to all decisions about an opportunity that exists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from services.opportunity.domain.opportunity import outcome, progress, terms
+from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.process import SalesProcess
+from shared.contracts.event import Event
+from shared.contracts.refusal import RefusedError, refuse
+
+ProgressCommand = (
+    progress.ReachMilestone
+    | progress.GiveCommitment
+    | progress.RetractMilestone
+    | progress.RetractCommitment
+    | progress.SkipStage
+    | progress.RegressStage
+    | progress.ObserveBuyingStage
+    | progress.DecideRisk
+    | progress.AssertProgress
+)
+TermsCommand = (
+    terms.ChangeAmount
+    | terms.ChangeCloseDate
+    | terms.AgreeLineItems
+    | terms.AssignOwner
+    | terms.AssignTeam
+    | terms.AssignAccount
+    | terms.Rename
+    | terms.Comment
+    | terms.Flag
+)
+OutcomeCommand = outcome.Win | outcome.Lose | outcome.Abandon | outcome.Pause | outcome.Resume | outcome.Reopen
+Change = Annotated[ProgressCommand | TermsCommand | OutcomeCommand, Field(discriminator="action")]
+
+# What may still be said about an opportunity that has ended: who looks after the record, and what we learned.
+_ALWAYS = (terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, outcome.Reopen)
+_WHILE_PAUSED = (*_ALWAYS, *TermsCommand.__args__, outcome.Resume, outcome.Lose, outcome.Abandon, outcome.Pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision depends on beside the state: the opportunity's process, the business time, who decides."""
+
+    process: SalesProcess
+    now: datetime
+    actor: str
+
+
+def decide(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
+    """The events that follow from a command; empty: nothing to do. Raises RefusedError with what would be right."""
+    if refusal := blocked(state, type(command)):
+        raise refusal
+    process, now, actor = given.process, given.now, given.actor
+    match command:
+        case progress.ReachMilestone():
+            return progress.decide_milestone(state, command, process, now, actor)
+        case progress.GiveCommitment():
+            return progress.decide_commitment(state, command, process, now, actor)
+        case progress.RetractMilestone():
+            return progress.decide_retract_milestone(state, command, process)
+        case progress.RetractCommitment():
+            return progress.decide_retract_commitment(state, command, process)
+        case progress.SkipStage():
+            return progress.decide_skip(state, command, process)
+        case progress.RegressStage():
+            return progress.decide_regress(state, command, process)
+        case progress.ObserveBuyingStage():
+            return progress.decide_buying_stage(state, command, process, now, actor)
+        case progress.DecideRisk():
+            return progress.decide_risk(state, command, process)
+        case progress.AssertProgress():
+            return progress.decide_assert_progress(state, command, process, now, actor)
+        case outcome.Win():
+            return outcome.decide_win(state, command, process, now, actor)
+    rule = _PLAIN.get(type(command))
+    if rule is None:
+        raise TypeError(f"{type(command).__name__} is no command on an opportunity")
+    events: Sequence[Event] = rule(state, command)
+    return events
+
+
+_PLAIN: dict[type[Any], Any] = {
+    terms.ChangeAmount: terms.decide_amount,
+    terms.ChangeCloseDate: terms.decide_close_date,
+    terms.AgreeLineItems: terms.decide_line_items,
+    terms.AssignOwner: terms.decide_owner,
+    terms.AssignTeam: terms.decide_team,
+    terms.AssignAccount: terms.decide_account,
+    terms.Rename: terms.decide_rename,
+    terms.Comment: terms.decide_comment,
+    terms.Flag: terms.decide_flags,
+    outcome.Lose: outcome.decide_lose,
+    outcome.Abandon: outcome.decide_abandon,
+    outcome.Pause: outcome.decide_pause,
+    outcome.Resume: outcome.decide_resume,
+    outcome.Reopen: outcome.decide_reopen,
+}
+
+
+def blocked(state: OpportunityState, command: type[Any]) -> RefusedError | None:
+    """Why a kind of command is out of question in this state, or None."""
+    if not state.exists:
+        return refuse("not_found", "there is no such opportunity", kind="missing")
+    if state.closed and command not in _ALWAYS:
+        return refuse(f"already_{state.outcome}", f"the opportunity is {state.outcome}", expected="reopen it first")
+    if state.outcome == "paused" and command not in _WHILE_PAUSED:
+        return refuse("paused", "the opportunity is paused", expected="resume it first")
+    return None

@@ -1,0 +1,102 @@
+"""Ending, resting, coming back (R1: outcomes are not stages)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from services.opportunity.domain.commands import Command
+from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.opportunity.terms import checked_amount
+from services.opportunity.domain.process import SalesProcess, last_stage
+from shared.contracts.event import Event
+from shared.contracts.opportunity import (
+    Evidence,
+    OpportunityAbandoned,
+    OpportunityLost,
+    OpportunityPaused,
+    OpportunityReopened,
+    OpportunityResumed,
+    OpportunityWon,
+    Text,
+)
+from shared.contracts.refusal import refuse
+from shared.kit.money import Money
+
+
+class Win(Command):
+    """`amount`: what the contract is worth; default: the amount on record."""
+
+    action: Literal["win"] = "win"
+    amount: Money | None = None
+    evidence: Evidence
+
+
+class Lose(Command):
+    action: Literal["lose"] = "lose"
+    reason: Text
+    competitor: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^\x00]+$")
+    price: Money | None = None
+
+
+class Abandon(Command):
+    action: Literal["abandon"] = "abandon"
+    reason: Text
+
+
+class Pause(Command):
+    action: Literal["pause"] = "pause"
+    reason: Text
+
+
+class Resume(Command):
+    action: Literal["resume"] = "resume"
+
+
+class Reopen(Command):
+    action: Literal["reopen"] = "reopen"
+    reason: Text
+
+
+def decide_win(
+    state: OpportunityState, command: Win, process: SalesProcess, now: datetime, actor: str
+) -> Sequence[Event]:
+    """Won is who has the signature: every stage is completed, or was skipped with a reason."""
+    if state.completed_stage < last_stage(process):
+        due = process.selling[state.completed_stage]
+        raise refuse(
+            "stages_missing",
+            f"{state.completed_stage} of {last_stage(process)} stages are completed; {due.code} is next",
+            expected=f"complete stages {due.number} to {last_stage(process)}, or skip them with a reason, then win",
+        )
+    evidence = command.evidence.model_copy(
+        update={"by": command.evidence.by or actor, "at": command.evidence.at or now}
+    )
+    if command.amount is not None:
+        checked_amount(command.amount)
+    return [OpportunityWon(amount=command.amount or state.amount, evidence=evidence)]
+
+
+def decide_lose(state: OpportunityState, command: Lose) -> Sequence[Event]:
+    if command.price is not None:
+        checked_amount(command.price, "price")
+    return [OpportunityLost(reason=command.reason, competitor=command.competitor, price=command.price)]
+
+
+def decide_abandon(state: OpportunityState, command: Abandon) -> Sequence[Event]:
+    return [OpportunityAbandoned(reason=command.reason)]
+
+
+def decide_pause(state: OpportunityState, command: Pause) -> Sequence[Event]:
+    return [] if state.outcome == "paused" else [OpportunityPaused(reason=command.reason)]
+
+
+def decide_resume(state: OpportunityState, command: Resume) -> Sequence[Event]:
+    return [OpportunityResumed()] if state.outcome == "paused" else []
+
+
+def decide_reopen(state: OpportunityState, command: Reopen) -> Sequence[Event]:
+    if not state.closed:
+        raise refuse("not_closed", f"the opportunity is {state.outcome}; only a won, lost or abandoned one is reopened")
+    return [OpportunityReopened(reason=command.reason)]

@@ -1,0 +1,192 @@
+"""What is so about an opportunity, folded from its events."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from shared.contracts import opportunity as facts
+from shared.contracts.event import Event, Recorded
+from shared.contracts.opportunity import Evidence, LineItem
+from shared.kit.money import Money
+
+Outcome = Literal["open", "paused", "won", "lost", "abandoned"]
+EvidenceKey = tuple[int, Literal["milestone", "criterion"], str]
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityState:
+    """`completed_stage` 0 at birth; `entered_stage` is the next one once its milestones are all there, else None (R1)."""
+
+    exists: bool = False
+    name: str = ""
+    process: str = ""
+    process_version: int = 0
+    account_id: str | None = None
+    owner_id: str | None = None
+    team_id: str | None = None
+    amount: Money | None = None
+    close_date: date | None = None
+    line_items: tuple[LineItem, ...] = ()
+    external_ids: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    flags: tuple[str, ...] = ()
+    outcome: Outcome = "open"
+    outcome_since: datetime = NEVER
+    reason: str | None = None
+    competitor: str | None = None
+    completed_stage: int = 0
+    entered_stage: int | None = None
+    skipped: frozenset[int] = frozenset()
+    evidence: Mapping[EvidenceKey, Evidence] = field(default_factory=lambda: _NOTHING)
+    buying_stage: int = 1
+    stage_since: datetime = NEVER
+    opened_at: datetime = NEVER
+    risk_decision: str | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self.outcome in ("won", "lost", "abandoned")
+
+
+INITIAL = OpportunityState()
+
+
+def evolve(state: OpportunityState, e: Recorded[Any]) -> OpportunityState:
+    """Fold one event in. Never refuses: a projection also folds facts in the order of business time, where a late one may
+    come before what it once followed."""
+    rule = _RULES.get(type(e.event))
+    return state if rule is None else rule(state, e.event, e.occurred_at)
+
+
+Rule = Callable[[OpportunityState, Any, datetime], OpportunityState]
+
+
+def _opened(state: OpportunityState, e: facts.OpportunityOpened, at: datetime) -> OpportunityState:
+    return replace(
+        state,
+        exists=True,
+        name=e.name,
+        process=e.process,
+        process_version=e.process_version,
+        account_id=e.account_id,
+        owner_id=e.owner_id,
+        team_id=e.team_id,
+        amount=e.amount,
+        close_date=e.close_date,
+        line_items=e.line_items,
+        opened_at=at,
+        stage_since=at,
+        outcome_since=at,
+    )
+
+
+def _evidenced(kind: Literal["milestone", "criterion"]) -> Rule:
+    def rule(state: OpportunityState, e: Any, _: datetime) -> OpportunityState:
+        key = (e.stage, kind, e.milestone if kind == "milestone" else e.criterion)
+        return replace(state, evidence=MappingProxyType({**state.evidence, key: e.evidence}))
+
+    return rule
+
+
+def _retracted(kind: Literal["milestone", "criterion"]) -> Rule:
+    def rule(state: OpportunityState, e: Any, _: datetime) -> OpportunityState:
+        gone = (e.stage, kind, e.milestone if kind == "milestone" else e.criterion)
+        kept = {key: value for key, value in state.evidence.items() if key != gone}
+        return replace(state, evidence=MappingProxyType(kept))
+
+    return rule
+
+
+def _completed(state: OpportunityState, e: facts.StageCompleted, at: datetime) -> OpportunityState:
+    return replace(state, completed_stage=e.stage, entered_stage=None, stage_since=at)
+
+
+def _skipped(state: OpportunityState, e: facts.StageSkipped, at: datetime) -> OpportunityState:
+    return replace(
+        state, completed_stage=e.stage, entered_stage=None, stage_since=at, skipped=state.skipped | {e.stage}
+    )
+
+
+def _regressed(state: OpportunityState, e: facts.StageRegressed, at: datetime) -> OpportunityState:
+    """What we did for the stage that is now worked on again stays done; what the customer promised from there on is void."""
+    to = e.to_completed
+    kept = {
+        key: value
+        for key, value in state.evidence.items()
+        if key[0] <= to or (key[0] == to + 1 and key[1] == "milestone")
+    }
+    return replace(
+        state,
+        completed_stage=to,
+        entered_stage=None,
+        stage_since=at,
+        evidence=MappingProxyType(kept),
+        skipped=frozenset(stage for stage in state.skipped if stage <= to),
+    )
+
+
+def _observed(state: OpportunityState, e: facts.BuyingStageObserved, _: datetime) -> OpportunityState:
+    return replace(state, buying_stage=e.stage, risk_decision=None)
+
+
+def _outcome(outcome: Outcome) -> Rule:
+    def rule(state: OpportunityState, e: Any, at: datetime) -> OpportunityState:
+        return replace(
+            state,
+            outcome=outcome,
+            outcome_since=at,
+            reason=getattr(e, "reason", None),
+            competitor=getattr(e, "competitor", None),
+            amount=getattr(e, "amount", None) or state.amount,
+        )
+
+    return rule
+
+
+def _linked(state: OpportunityState, e: facts.ExternalIdLinked, _: datetime) -> OpportunityState:
+    return replace(state, external_ids=MappingProxyType({**state.external_ids, e.system: e.external_id}))
+
+
+def _fields(*names: str) -> Rule:
+    def rule(state: OpportunityState, e: Any, _: datetime) -> OpportunityState:
+        return replace(state, **{name: getattr(e, name) for name in names})
+
+    return rule
+
+
+_RULES: dict[type[Event], Rule] = {
+    facts.OpportunityOpened: _opened,
+    facts.MilestoneReached: _evidenced("milestone"),
+    facts.MilestoneRetracted: _retracted("milestone"),
+    facts.CommitmentGiven: _evidenced("criterion"),
+    facts.CommitmentRetracted: _retracted("criterion"),
+    facts.StageEntered: lambda state, e, _: replace(state, entered_stage=e.stage),
+    facts.StageLeft: lambda state, e, _: replace(state, entered_stage=None),
+    facts.StageCompleted: _completed,
+    facts.StageSkipped: _skipped,
+    facts.StageRegressed: _regressed,
+    facts.BuyingStageObserved: _observed,
+    facts.RiskDecided: lambda state, e, _: replace(state, risk_decision=e.decision),
+    facts.OpportunityRenamed: _fields("name"),
+    facts.AccountAssigned: _fields("account_id"),
+    facts.OwnerAssigned: _fields("owner_id"),
+    facts.TeamAssigned: _fields("team_id"),
+    facts.AmountEstimated: _fields("amount"),
+    facts.AmountRaised: _fields("amount"),
+    facts.AmountReduced: _fields("amount"),
+    facts.CloseDateSet: _fields("close_date"),
+    facts.CloseDatePushedOut: _fields("close_date"),
+    facts.CloseDatePulledIn: _fields("close_date"),
+    facts.LineItemsAgreed: _fields("line_items"),
+    facts.OpportunityFlagged: _fields("flags"),
+    facts.ExternalIdLinked: _linked,
+    facts.OpportunityWon: _outcome("won"),
+    facts.OpportunityLost: _outcome("lost"),
+    facts.OpportunityAbandoned: _outcome("abandoned"),
+    facts.OpportunityPaused: _outcome("paused"),
+    facts.OpportunityResumed: _outcome("open"),
+    facts.OpportunityReopened: _outcome("open"),
+}

@@ -1,0 +1,163 @@
+"""What the opportunity is about and whose it is."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+
+from pydantic import Field
+
+from services.opportunity.domain.commands import Command
+from services.opportunity.domain.opportunity.state import OpportunityState
+from shared.contracts.event import Event
+from shared.contracts.opportunity import (
+    AccountAssigned,
+    AmountEstimated,
+    AmountRaised,
+    AmountReduced,
+    CloseDatePulledIn,
+    CloseDatePushedOut,
+    CloseDateSet,
+    Code,
+    Commented,
+    EntityId,
+    LineItem,
+    LineItemsAgreed,
+    OpportunityFlagged,
+    OpportunityRenamed,
+    OwnerAssigned,
+    TeamAssigned,
+    Text,
+)
+from shared.contracts.refusal import refuse
+from shared.kit.money import Money
+
+EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
+
+
+class ChangeAmount(Command):
+    action: Literal["amount"] = "amount"
+    amount: Money
+
+
+class ChangeCloseDate(Command):
+    """When we expect to close: a day of the business calendar."""
+
+    action: Literal["close_date"] = "close_date"
+    close_date: date
+
+
+class AgreeLineItems(Command):
+    action: Literal["line_items"] = "line_items"
+    line_items: tuple[LineItem, ...] = Field(max_length=200)
+
+
+class AssignOwner(Command):
+    action: Literal["owner"] = "owner"
+    owner_id: EntityId | None
+
+
+class AssignTeam(Command):
+    action: Literal["team"] = "team"
+    team_id: EntityId | None
+
+
+class AssignAccount(Command):
+    action: Literal["account"] = "account"
+    account_id: EntityId | None
+
+
+class Rename(Command):
+    action: Literal["name"] = "name"
+    name: Text = Field(max_length=300)
+
+
+class Comment(Command):
+    action: Literal["comment"] = "comment"
+    text: Text
+
+
+class Flag(Command):
+    """What is doubtful about it now; none: no doubts left."""
+
+    action: Literal["flags"] = "flags"
+    flags: tuple[Code, ...] = Field(max_length=50)
+
+
+def decide_amount(state: OpportunityState, command: ChangeAmount) -> Sequence[Event]:
+    """Raised or reduced within a currency; another currency is a new estimate."""
+    new, old = checked_amount(command.amount), state.amount
+    if new == old:
+        return []
+    if old is None or old.currency != new.currency:
+        return [AmountEstimated(amount=new, former=old)]
+    return [AmountRaised(amount=new, former=old) if new.minor > old.minor else AmountReduced(amount=new, former=old)]
+
+
+def decide_close_date(state: OpportunityState, command: ChangeCloseDate) -> Sequence[Event]:
+    new, old = command.close_date, state.close_date
+    checked_date(new)
+    if new == old:
+        return []
+    if old is None:
+        return [CloseDateSet(close_date=new)]
+    return [
+        CloseDatePushedOut(close_date=new, former=old) if new > old else CloseDatePulledIn(close_date=new, former=old)
+    ]
+
+
+def decide_line_items(state: OpportunityState, command: AgreeLineItems) -> Sequence[Event]:
+    for item in command.line_items:
+        if item.unit_price is not None:
+            checked_amount(item.unit_price, "line_items.unit_price")
+    currencies = {item.unit_price.currency for item in command.line_items if item.unit_price}
+    if len(currencies) > 1:
+        raise refuse(
+            "mixed_currencies",
+            f"the lines are priced in {', '.join(sorted(currencies))}",
+            field="line_items",
+            expected="one currency",
+            kind="input",
+        )
+    return [] if command.line_items == state.line_items else [LineItemsAgreed(line_items=command.line_items)]
+
+
+def decide_owner(state: OpportunityState, command: AssignOwner) -> Sequence[Event]:
+    if command.owner_id == state.owner_id:
+        return []
+    return [OwnerAssigned(owner_id=command.owner_id, former_id=state.owner_id)]
+
+
+def decide_team(state: OpportunityState, command: AssignTeam) -> Sequence[Event]:
+    if command.team_id == state.team_id:
+        return []
+    return [TeamAssigned(team_id=command.team_id, former_id=state.team_id)]
+
+
+def decide_account(state: OpportunityState, command: AssignAccount) -> Sequence[Event]:
+    return [] if command.account_id == state.account_id else [AccountAssigned(account_id=command.account_id)]
+
+
+def decide_rename(state: OpportunityState, command: Rename) -> Sequence[Event]:
+    return [] if command.name == state.name else [OpportunityRenamed(name=command.name)]
+
+
+def decide_comment(state: OpportunityState, command: Comment) -> Sequence[Event]:
+    return [Commented(text=command.text)]
+
+
+def decide_flags(state: OpportunityState, command: Flag) -> Sequence[Event]:
+    return [] if set(command.flags) == set(state.flags) else [OpportunityFlagged(flags=command.flags)]
+
+
+def checked_amount(amount: Money, field: str = "amount") -> Money:
+    """The amount; refuses (kind input) a negative one."""
+    if amount.minor < 0:
+        raise refuse("negative_amount", f"{amount} is negative", field=field, expected="0 or more", kind="input")
+    return amount
+
+
+def checked_date(day: date, field: str = "close_date") -> date:
+    """The day; refuses (kind input) one outside 1970–2199, which is a slip of the pen."""
+    if not EARLIEST <= day <= LATEST:
+        raise refuse("impossible_date", f"{day} cannot be meant", field=field, expected="1970 to 2199", kind="input")
+    return day

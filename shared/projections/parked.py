@@ -1,0 +1,136 @@
+"""Parked streams: list them, replay them when the cause is mended, or drop an event with a reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import Row as SqlRow
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.log.cloudevents import decode_record
+from shared.log.port import LogRecord
+from shared.projections import tables
+from shared.projections.definition import Projection
+from shared.projections.folding import fold
+from shared.projections.generations import schema_of
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedStream:
+    """`error` is that of the first event; `events` counts it and those queued behind it."""
+
+    projection: str
+    generation: int
+    stream_id: str
+    position: int
+    type_name: str
+    error: str
+    events: int
+    since: datetime
+
+
+async def parked_streams(engine: AsyncEngine, limit: int = 1_000) -> list[ParkedStream]:
+    """Oldest first."""
+    one = tables.parked
+    behind = func.count().over(partition_by=(one.c.projection, one.c.generation, one.c.stream_id))
+    statement = (
+        select(one, behind.label("events"))
+        .distinct(one.c.projection, one.c.generation, one.c.stream_id)
+        .order_by(one.c.projection, one.c.generation, one.c.stream_id, one.c.position)
+        .limit(limit)
+    )
+    async with engine.connect() as connection:
+        rows = (await connection.execute(statement)).all()
+    listed = [
+        ParkedStream(
+            row.projection,
+            row.generation,
+            row.stream_id,
+            row.position,
+            row.type_name,
+            row.error or "queued",
+            row.events,
+            row.parked_at,
+        )
+        for row in rows
+    ]
+    return sorted(listed, key=lambda stream: stream.since)
+
+
+async def replay(engine: AsyncEngine, projection: Projection, stream_id: str) -> int:
+    """Fold a parked stream's events, in order, all or none; how many. Raises what the fold raises, then nothing has changed."""
+    async with engine.begin() as connection:
+        rows = await _locked(connection, projection, stream_id)
+        for generation in sorted({row.generation for row in rows}):
+            mine = [row for row in rows if row.generation == generation]
+            envelopes = [decode_record(_record(row))[0] for row in mine]
+            await fold(connection, projection, schema_of(projection, generation), envelopes)
+        await _forget(connection, projection, stream_id, rows)
+        return len(rows)
+
+
+async def drop(
+    engine: AsyncEngine, projection: Projection, stream_id: str, position: int, *, reason: str, actor: str
+) -> None:
+    """Give up one parked event of a stream, on record. Raises LookupError when it is not parked."""
+    async with engine.begin() as connection:
+        rows = [row for row in await _locked(connection, projection, stream_id) if row.position == position]
+        if not rows:
+            raise LookupError(f"{projection.name}: no event of {stream_id} at position {position} is parked")
+        await _forget(connection, projection, stream_id, rows)
+        await connection.execute(
+            insert(tables.dropped),
+            [
+                {
+                    "projection": row.projection,
+                    "generation": row.generation,
+                    "topic": row.topic,
+                    "position": row.position,
+                    "stream_id": row.stream_id,
+                    "reason": reason,
+                    "actor": actor,
+                }
+                for row in rows
+            ],
+        )
+
+
+async def _locked(
+    connection: AsyncConnection, projection: Projection, stream_id: str
+) -> Sequence[SqlRow[tuple[object, ...]]]:
+    # Workers lock a checkpoint before they park behind a stream: taking the same locks keeps them from slipping one in.
+    await connection.execute(
+        select(tables.checkpoint.c.position)
+        .where(tables.checkpoint.c.projection == projection.name)
+        .order_by(*tables.checkpoint.primary_key)
+        .with_for_update()
+    )
+    statement = (
+        select(tables.parked)
+        .where(tables.parked.c.projection == projection.name, tables.parked.c.stream_id == stream_id)
+        .order_by(tables.parked.c.generation, tables.parked.c.position)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def _forget(
+    connection: AsyncConnection,
+    projection: Projection,
+    stream_id: str,
+    rows: Sequence[SqlRow[tuple[object, ...]]],
+) -> None:
+    for row in rows:
+        await connection.execute(
+            delete(tables.parked).where(
+                tables.parked.c.projection == projection.name,
+                tables.parked.c.generation == row.generation,
+                tables.parked.c.stream_id == stream_id,
+                tables.parked.c.position == row.position,
+            )
+        )
+
+
+def _record(row: SqlRow[tuple[object, ...]]) -> LogRecord:
+    return LogRecord(row.topic, row.partition, 0, row.stream_id, row.value, orjson.loads(row.headers))

@@ -1,0 +1,209 @@
+"""Rebuilding a read model from the log, beside the live one: fold, prove completeness, compare, switch.
+
+A generation that was left half-way by a killed rebuild is dropped by the next one. Reads go on all the while; reactors take no
+part. Run it in a process of its own: folding is hard work.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.log.cloudevents import decode_record
+from shared.log.port import Log, LogConsumer, LogRecord
+from shared.projections import checkpoints, generations, tables
+from shared.projections.chain import PartitionCursor
+from shared.projections.checkpoints import Move, TopicPartition
+from shared.projections.compare import Comparison, compare
+from shared.projections.definition import Projection
+from shared.projections.folding import FoldSink
+from shared.projections.follower import BATCH, Delivery, StopPartitionError
+
+WAIT_SECONDS = 5.0
+Progress = Callable[[int, int], None]
+"""Called with records done and records known to be there."""
+
+
+class RebuildRefusedError(Exception):
+    """The rebuild cannot be completed; the live generation is untouched. The message names the gap, event or difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """`switched_to` is None for a mere verification and for a generation that differs and was not accepted."""
+
+    projection: str
+    records: int
+    parked: int
+    comparison: Comparison | None
+    switched_to: int | None
+
+
+async def rebuild(
+    engine: AsyncEngine,
+    log: Log,
+    projection: Projection,
+    *,
+    progress: Progress = lambda done, total: None,
+    accept_differences: bool = False,
+    keep: bool = True,
+) -> RebuildReport:
+    """Build a new generation and make it the live one; with `keep=False` only verify: compare, then drop it again.
+
+    Raises RebuildRefusedError: another rebuild runs, records are missing, an event needs newer code, or (without
+    `accept_differences`) the result differs from the live generation at equal checkpoints.
+    """
+    async with _alone(engine, projection):
+        async with engine.begin() as connection:
+            await generations.drop(connection, projection, "building")
+            number = await generations.make(connection, projection, "building")
+        run = _Build(engine, log, projection, number, progress)
+        try:
+            await run.read_to(await run.ends())
+            async with engine.begin() as connection:
+                await generations.index(connection, projection, number)
+            comparison = await run.compare_with_live()
+            wanted = keep and (comparison is None or comparison.equal or accept_differences)
+            if wanted:
+                await run.read_to(await run.ends())
+                async with engine.begin() as connection:
+                    await generations.drop(connection, projection, "old")
+                    await generations.switch(connection, projection, number)
+            parked = await run.parked()
+        except BaseException:
+            await _drop_building(engine, projection)
+            raise
+        if not wanted:
+            await _drop_building(engine, projection)
+        return RebuildReport(projection.name, run.done, parked, comparison, number if wanted else None)
+
+
+async def _drop_building(engine: AsyncEngine, projection: Projection) -> None:
+    async with engine.begin() as connection:
+        await generations.drop(connection, projection, "building")
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine, projection: Projection) -> AsyncIterator[None]:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        name = {"name": f"rebuild {projection.name}"}
+        if not await connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), name):
+            raise RebuildRefusedError(f"{projection.name} is being rebuilt by another process already")
+        try:
+            yield
+        finally:
+            await connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), name)
+
+
+class _Build:
+    def __init__(self, engine: AsyncEngine, log: Log, projection: Projection, number: int, progress: Progress) -> None:
+        self._engine = engine
+        self._log = log
+        self._projection = projection
+        self._number = number
+        self._progress = progress
+        self._sink = FoldSink(engine, projection, number)
+        self._cursors: dict[TopicPartition, PartitionCursor] = {}
+        self.done = 0
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Where each partition ends now (the offset that the next record will get)."""
+        ends: dict[TopicPartition, int] = {}
+        for topic in self._projection.topics:
+            ends |= {(topic, partition): high for partition, (_, high) in (await self._log.bounds(topic)).items()}
+        return ends
+
+    async def read_to(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Fold every partition up to these offsets."""
+        await self._begin()
+        due = {key: end for key, end in ends.items() if self._cursors[key].offset < end}
+        total = self.done + sum(end - self._cursors[key].offset for key, end in due.items())
+        consumer = await self._log.consumer()
+        try:
+            if due:
+                await consumer.assign({key: self._cursors[key].offset for key in due})
+            while any(self._cursors[key].offset < end for key, end in due.items()):
+                await self._take(await self._fetch(consumer))
+                self._progress(min(self.done, total), total)
+        finally:
+            await consumer.close()
+        gaps = [f"{topic}/{part}: {cursor.gap}" for (topic, part), cursor in self._cursors.items() if cursor.gap]
+        if gaps:
+            raise RebuildRefusedError(
+                f"{self._projection.name}: the log is incomplete. {'; '.join(gaps)}. "
+                "`keyfold republish` publishes the missing events again"
+            )
+
+    async def compare_with_live(self) -> Comparison | None:
+        """Bring the new generation to exactly where the live one stands in one snapshot of it, and compare; None without one."""
+        async with self._engine.connect() as snapshot:
+            await snapshot.execution_options(isolation_level="REPEATABLE READ")
+            live = await generations.live(snapshot, self._projection)
+            if live is None:
+                return None
+            point = tables.checkpoint
+            rows = await snapshot.execute(
+                select(point).where(point.c.projection == self._projection.name, point.c.generation == live)
+            )
+            reached = {(row.topic, row.partition): (row.position, row.log_offset) for row in rows}
+            for key, cursor in self._cursors.items():
+                if cursor.position > reached.get(key, (0, 0))[0]:
+                    raise RebuildRefusedError(
+                        f"{self._projection.name}: the live generation lags behind the log, so there is nothing to compare "
+                        "with; let its worker catch up, then try again"
+                    )
+            await self.read_to({key: offset for key, (_, offset) in reached.items()})
+            async with self._engine.connect() as other:
+                return await compare(snapshot, other, self._projection, live, self._number)
+
+    async def parked(self) -> int:
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(
+                select(tables.parked.c.position).where(
+                    tables.parked.c.projection == self._projection.name, tables.parked.c.generation == self._number
+                )
+            )
+            return len(rows.all())
+
+    async def _begin(self) -> None:
+        first: dict[TopicPartition, int] = {}
+        for topic in self._projection.topics:
+            bounds = await self._log.bounds(topic)
+            first |= {(topic, partition): low for partition, (low, _) in bounds.items()}
+        async with self._engine.begin() as connection:
+            at = await checkpoints.load(connection, self._projection.name, self._number, first)
+            await self._sink.begin(connection)
+        self._cursors = {key: PartitionCursor(position, offset) for key, (position, offset) in at.items()}
+
+    async def _fetch(self, consumer: LogConsumer) -> list[LogRecord]:
+        records = await consumer.fetch(BATCH, WAIT_SECONDS)
+        if not records:
+            raise RebuildRefusedError(f"{self._projection.name}: the log gives no records though it should hold more")
+        return records
+
+    async def _take(self, records: list[LogRecord]) -> None:
+        before = {key: cursor.position for key, cursor in self._cursors.items()}
+        due: list[Delivery] = []
+        read: set[TopicPartition] = set()
+        for record in records:
+            key = (record.topic, record.partition)
+            cursor = self._cursors[key]
+            envelope, previous = decode_record(record)
+            verdict = cursor.judge(envelope.position, previous)
+            if verdict == "take":
+                cursor.position = envelope.position
+                try:
+                    if self._sink.admit(envelope):
+                        due.append(Delivery(envelope, record))
+                except StopPartitionError as newer:
+                    raise RebuildRefusedError(str(newer)) from newer
+            cursor.offset = record.offset + 1
+            read.add(key)
+            self.done += 1
+        moves = [
+            Move(*key, before[key], self._cursors[key].position, self._cursors[key].offset) for key in sorted(read)
+        ]
+        await self._sink.apply(due, moves)

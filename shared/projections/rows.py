@@ -1,0 +1,142 @@
+"""The rows of one batch: loaded by group, changed in memory, written back in bulk with sorted keys."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import ARRAY, Table, any_, literal, select
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.projections.definition import GroupKey, Projection, Row
+
+Key = tuple[Hashable, ...]
+
+
+class UndeclaredGroupError(LookupError):
+    """A handler asked for a group that its `key` function had not named."""
+
+
+class TableRows:
+    """One table's rows of the loaded groups: as they were, and as they are."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.key_columns = tuple(column.name for column in table.primary_key)
+        self.groups: dict[GroupKey, dict[Key, Row]] = {}
+        self.before: dict[Key, Row] = {}
+        self.touched: set[Key] = set()
+
+    def key(self, row: Row) -> Key:
+        return tuple(row[name] for name in self.key_columns)
+
+    def group(self, name: GroupKey) -> dict[Key, Row]:
+        try:
+            return self.groups[name]
+        except KeyError:
+            raise UndeclaredGroupError(
+                f"{self.table.name}: group {name!r} was not loaded; the handler's key function must name it"
+            ) from None
+
+    async def load(self, connection: AsyncConnection, groups: Iterable[GroupKey]) -> None:
+        new = [group for group in groups if group not in self.groups]
+        if not new:
+            return
+        self.groups.update({group: {} for group in new})
+        column = self.table.c[self.key_columns[0]]
+        wanted = literal(sorted(new, key=str), ARRAY(column.type))
+        for found in (await connection.execute(select(self.table).where(column == any_(wanted)))).mappings():
+            row = dict(found)
+            key = self.key(row)
+            self.groups[key[0]][key] = row
+            self.before[key] = row
+
+    def changes(self) -> tuple[list[Row], list[Row], list[Key]]:
+        """(inserted, updated, deleted), each sorted by key: the same order in every process, so no deadlocks."""
+        inserted, updated, deleted = [], [], []
+        for key in sorted(self.touched, key=_sortable):
+            now, before = self.groups[key[0]].get(key), self.before.get(key)
+            if now is None:
+                if before is not None:
+                    deleted.append(key)
+            elif before is None:
+                inserted.append(now)
+            elif now != before:
+                updated.append(now)
+        return inserted, updated, deleted
+
+
+class RowBatch:
+    """Implements `Rows` for a batch of events on one generation."""
+
+    def __init__(self, projection: Projection, schema: str) -> None:
+        self._schema = schema
+        self._tables = {table: TableRows(table) for table in projection.tables}
+
+    async def load(self, connection: AsyncConnection, groups: Iterable[GroupKey]) -> None:
+        wanted = list(dict.fromkeys(groups))
+        for table in self._tables.values():
+            await table.load(connection, wanted)
+
+    def of(self, table: Table, group: GroupKey) -> Sequence[Row]:
+        rows = self._tables[table].group(group)
+        return [rows[key] for key in sorted(rows, key=_sortable)]
+
+    def one(self, table: Table, *primary_key: Hashable) -> Row | None:
+        return self._tables[table].group(primary_key[0]).get(primary_key)
+
+    def put(self, table: Table, row: Row) -> None:
+        rows = self._tables[table]
+        complete = {column.name: row.get(column.name) for column in table.columns}
+        key = rows.key(complete)
+        rows.group(key[0])[key] = complete
+        rows.touched.add(key)
+
+    def delete(self, table: Table, *primary_key: Hashable) -> None:
+        rows = self._tables[table]
+        rows.group(primary_key[0]).pop(primary_key, None)
+        rows.touched.add(primary_key)
+
+    async def flush(self, connection: AsyncConnection) -> None:
+        """Write what changed. New rows by COPY: their groups were loaded whole, so they cannot collide."""
+        driver = (await connection.get_raw_connection()).driver_connection
+        for rows in self._tables.values():
+            inserted, updated, deleted = rows.changes()
+            statements = _Statements(rows, self._schema)
+            if deleted:
+                await driver.executemany(statements.delete, deleted)  # type: ignore[union-attr]
+            if updated:
+                await driver.executemany(statements.update, [statements.record(row) for row in updated])  # type: ignore[union-attr]
+            if inserted:
+                await driver.copy_records_to_table(  # type: ignore[union-attr]
+                    rows.table.name,
+                    schema_name=self._schema,
+                    columns=statements.columns,
+                    records=[statements.record(row) for row in inserted],
+                )
+
+
+class _Statements:
+    """Names come from table definitions in code, values travel as parameters."""
+
+    def __init__(self, rows: TableRows, schema: str) -> None:
+        table, keys = rows.table, rows.key_columns
+        others = [column.name for column in table.columns if column.name not in keys]
+        self.columns = [*keys, *others]
+        self._json = {column.name for column in table.columns if isinstance(column.type, JSON | JSONB)}
+        name = f'"{schema}"."{table.name}"'
+        match = " AND ".join(f'"{key}" = ${n}' for n, key in enumerate(keys, 1))
+        sets = ", ".join(f'"{column}" = ${n}' for n, column in enumerate(others, len(keys) + 1))
+        self.delete = f"DELETE FROM {name} WHERE {match}"  # noqa: S608
+        self.update = f"UPDATE {name} SET {sets} WHERE {match}"  # noqa: S608
+
+    def record(self, row: Row) -> tuple[Any, ...]:
+        return tuple(
+            orjson.dumps(row[name]).decode() if name in self._json and row[name] is not None else row[name]
+            for name in self.columns
+        )
+
+
+def _sortable(key: Key) -> tuple[str, ...]:
+    """Any order will do as long as it is the same everywhere."""
+    return tuple(f"{part:020d}" if isinstance(part, int) else str(part) for part in key)

@@ -1,0 +1,110 @@
+"""The runner's own tables: schema `projection` of a service's database."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+SCHEMA = "projection"
+metadata = MetaData(schema=SCHEMA)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("state", String(10), nullable=False),  # building, live, old
+    Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("generation_one_live", "projection", unique=True, postgresql_where=text("state = 'live'")),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", SmallInteger, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("partition", SmallInteger, nullable=False),
+    Column("stream_id", Text, nullable=False),
+    Column("type_name", Text, nullable=False),
+    Column("headers", LargeBinary, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("error", Text),  # null: queued behind the bad one
+    Column("parked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("parked_stream", "projection", "generation", "stream_id", "position"),
+)
+
+dropped = Table(
+    "dropped",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("stream_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("dropped_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("worker_id", Text, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", SmallInteger, primary_key=True),
+    Column("kind", String(20), nullable=False),  # missing, newer_version, unreadable
+    Column("detail", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+reaction = Table(
+    "reaction",
+    metadata,
+    Column("reactor", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("outcome", String(10), nullable=False),  # done, refused
+    Column("detail", Text),
+    Column("reacted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+
+async def migrate_projections(engine: AsyncEngine) -> None:
+    """Make the schema and what is missing in it; safe to call from several processes at once."""
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('keyfold projection schema', 0))"))
+        await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        await connection.run_sync(metadata.create_all)
