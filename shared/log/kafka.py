@@ -77,22 +77,18 @@ class KafkaLog:
 
     async def last_record(self, topic: str, partition: int) -> LogRecord | None:
         first, after = (await self.bounds(topic))[partition]
-        where = TopicPartition(topic, partition)
-        async with _told_apart(), self._reading:
-            reader = await self._connected_reader()
-            reader.assign([where])
+        consumer = KafkaLogConsumer(self, self._bootstrap)
+        try:
             back = 1
             while after > first:
-                # The last offset may hold a marker of somebody's transaction instead of a record: look further back.
+                # The last offset may hold the marker of somebody's transaction instead of a record: look further back.
                 start = max(first, after - back)
-                reader.seek(where, start)
-                last = None
-                while await reader.position(where) < after:
-                    for found in (await reader.getmany(where, timeout_ms=1000)).get(where, ()):
-                        last = _record(found)
-                if last is not None or start == first:
-                    return last
+                found = await consumer.span(topic, partition, start, after)
+                if found or start == first:
+                    return found[-1] if found else None
                 back *= 10
+        finally:
+            await consumer.close()
         return None
 
     async def producer(self) -> LogProducer:
@@ -114,7 +110,9 @@ class KafkaLog:
         return KafkaLogProducer(self, producer, self._send_seconds)
 
     async def consumer(self) -> LogConsumer:
-        return KafkaLogConsumer(self, await self._new_consumer(), self._bootstrap)
+        async with _told_apart():
+            await self._connected_reader()  # so that a log that is away is told here already
+        return KafkaLogConsumer(self, self._bootstrap)
 
     async def close(self) -> None:
         admin, self._admin = self._admin, None
@@ -123,23 +121,6 @@ class KafkaLog:
             await reader.stop()
         if admin is not None:
             await admin.close()
-
-    async def _new_consumer(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            auto_offset_reset="none",  # an offset that is gone is an alarm, never a silent jump
-            isolation_level="read_committed",
-            request_timeout_ms=REQUEST_SECONDS * 1000,
-            fetch_max_wait_ms=250,
-        )
-        async with _told_apart():
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-        return consumer
 
     async def _connected_admin(self) -> AIOKafkaAdminClient:
         async with self._connecting:
@@ -158,7 +139,7 @@ class KafkaLog:
     async def _connected_reader(self) -> AIOKafkaConsumer:
         async with self._connecting:
             if self._reader is None:
-                self._reader = await self._new_consumer()
+                self._reader = await _reading(self._bootstrap, {})
             return self._reader
 
     async def _described(self, topic: str) -> list[dict[str, Any]]:
@@ -243,10 +224,12 @@ class KafkaLogProducer:
 
 
 class KafkaLogConsumer:
-    def __init__(self, owner: KafkaLog, consumer: AIOKafkaConsumer, bootstrap: str) -> None:
+    """Each assignment gets a client of its own: aiokafka can lose a `stop` that follows a changed assignment, for ever."""
+
+    def __init__(self, owner: KafkaLog, bootstrap: str) -> None:
         self._owner = owner
-        self._consumer = consumer
         self._bootstrap = bootstrap
+        self._consumer: AIOKafkaConsumer | None = None
         self._committers: dict[str, AIOKafkaConsumer] = {}
 
     async def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -255,28 +238,47 @@ class KafkaLogConsumer:
             for name, partition in offsets:
                 if name == topic:
                     check_partition(topic, partition, count)
-        self._consumer.assign([TopicPartition(*where) for where in offsets])
-        for (topic, partition), offset in offsets.items():
-            self._consumer.seek(TopicPartition(topic, partition), offset)
+        wanted = {TopicPartition(*where): offset for where, offset in offsets.items()}
+        if self._consumer is not None and self._consumer.assignment() == set(wanted):
+            for where, offset in wanted.items():
+                self._consumer.seek(where, offset)
+            return
+        await self._drop()
+        if wanted:
+            async with _told_apart():
+                self._consumer = await _reading(self._bootstrap, wanted)
 
     async def seek(self, topic: str, partition: int, offset: int) -> None:
         where = TopicPartition(topic, partition)
-        if where not in self._consumer.assignment():
+        if self._consumer is None or where not in self._consumer.assignment():
             raise ValueError(f"{topic}/{partition} is not assigned to this consumer")
         self._consumer.seek(where, offset)
 
     async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:
-        deadline = asyncio.get_running_loop().time() + timeout
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
         while True:
-            remaining = deadline - asyncio.get_running_loop().time()
-            if not self._consumer.assignment():
+            remaining = deadline - loop.time()
+            if self._consumer is None:
                 await asyncio.sleep(max(remaining, 0.0))
                 return []
             async with _told_apart():
                 found = await self._consumer.getmany(timeout_ms=max(int(remaining * 1000), 0), max_records=max_records)
-            # None is not skipped but read again: a fetch can end early, after a seek or with markers alone.
+            # None is not the end: a fetch ends early after a seek, or when it met markers of transactions alone.
             if found or remaining <= 0:
                 return [_record(each) for batch in found.values() for each in batch]
+            fetcher: Any = self._consumer._fetcher  # noqa: SLF001
+            if fetcher._fetch_task.done():  # noqa: SLF001 — it can die unheard, and nothing would come any more
+                raise LogUnavailableError("the Kafka client has stopped fetching")
+
+    async def span(self, topic: str, partition: int, start: int, after: int) -> list[LogRecord]:
+        """All records of the partition from offset `start` to before `after`. Raises LogUnavailableError."""
+        await self.assign({(topic, partition): start})
+        found: list[LogRecord] = []
+        async with _told_apart(), asyncio.timeout(REQUEST_SECONDS):
+            while self._consumer and await self._consumer.position(TopicPartition(topic, partition)) < after:
+                found += await self.fetch(after - start, 0.5)
+        return [record for record in found if record.offset < after]
 
     async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
         wanted = {TopicPartition(*where): offset for where, offset in offsets.items()}
@@ -293,15 +295,44 @@ class KafkaLogConsumer:
                 self._committers[group] = committer
                 await committer.start()
             if not set(wanted) <= set(committer.assignment()):
-                committer.assign(list({*wanted, *committer.assignment()}))
-                committer.pause(*committer.assignment())  # it never reads
+                known = {*wanted, *committer.assignment()}
+                committer.assign(list(known))
+                committer.pause(*known)  # it never reads
+                for where in known:
+                    committer.seek(where, 0)  # so it need not ask where to read either
             await committer.commit(wanted)
 
     async def close(self) -> None:
         committers, self._committers = self._committers, {}
         for committer in committers.values():
             await committer.stop()
-        await self._consumer.stop()
+        await self._drop()
+
+    async def _drop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+
+async def _reading(bootstrap: str, offsets: Mapping[TopicPartition, int]) -> AIOKafkaConsumer:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        auto_offset_reset="none",  # an offset that is gone is an alarm, never a silent jump
+        isolation_level="read_committed",
+        request_timeout_ms=REQUEST_SECONDS * 1000,
+        fetch_max_wait_ms=250,
+    )
+    try:
+        await consumer.start()
+    except BaseException:
+        await consumer.stop()
+        raise
+    if offsets:
+        consumer.assign(list(offsets))
+        for where, offset in offsets.items():
+            consumer.seek(where, offset)
+    return consumer
 
 
 def _record(found: Any) -> LogRecord:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Integer, RowMapping, and_, cast, extract, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.opportunity.projections.processes import definition
 from services.opportunity.projections.timeline import span
-from services.opportunity.queries.view import OPEN, View, seen, visible
+from services.opportunity.queries.view import OPEN, View, of_definition, seen, visible, working_stage
 
 GroupBy = Literal["state", "stage", "owner", "team", "account", "process", "outcome"]
 
@@ -139,17 +140,14 @@ async def leakage(connection: AsyncConnection, view: View, start: datetime, end:
 
 def _first_entries(view: View) -> Any:
     """Per opportunity and working stage: when it first stood there, by what was known at `known_at`, up to `as_of`."""
+    stage = working_stage(span).label("working_stage")
     return (
-        select(
-            span.c.opportunity_id,
-            span.c.process,
-            span.c.working_stage,
-            func.min(span.c.valid_from).label("entered_at"),
-        )
+        select(span.c.opportunity_id, span.c.process, stage, func.min(span.c.valid_from).label("entered_at"))
+        .select_from(span.outerjoin(definition, of_definition(span)))
         .where(
             and_(span.c.valid_from <= view.as_of, span.c.known_from <= view.known_at, span.c.known_to > view.known_at),
             visible(view.scope, span.c.opportunity_id),
         )
-        .group_by(span.c.opportunity_id, span.c.process, span.c.working_stage)
+        .group_by(span.c.opportunity_id, span.c.process, stage)
         .subquery("first_entry")
     )

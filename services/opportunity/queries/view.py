@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.projections.organisation import account, membership, team
-from services.opportunity.projections.processes import buying_stage, selling_stage
+from services.opportunity.projections.processes import buying_stage, definition, selling_stage
 from services.opportunity.projections.timeline import FOREVER, span
 
 Belonging = Literal["then", "now"]
@@ -74,6 +74,7 @@ def seen(view: View) -> Subquery:
         source.outerjoin(before, _of_process(before, span.c.completed_stage))
         .outerjoin(inside, _of_process(inside, span.c.completed_stage + 1))
         .outerjoin(buying_stage, _of_process(buying_stage, span.c.buying_stage))
+        .outerjoin(definition, of_definition(span))
         .outerjoin(account, account.c.account_id == belongs.c.account_id)
     )
     low = func.coalesce(before.c.probability_after, 0)
@@ -83,6 +84,7 @@ def seen(view: View) -> Subquery:
     columns = [column for column in span.c if column.name not in replaced]
     statement = select(
         *columns,
+        working_stage(span).label("working_stage"),
         belongs.c.owner_id,
         belongs.c.team_id,
         belongs.c.account_id,
@@ -134,6 +136,15 @@ async def _ids(connection: AsyncConnection, statement: Select[Any]) -> list[str]
     return [str(value) for value in (await connection.execute(statement)).scalars()]
 
 
+def working_stage(of: FromClause) -> ColumnElement[int]:
+    """completed + 1, or the process's last stage when all are completed (R1); needs `of_definition` joined."""
+    return func.least(of.c.completed_stage + 1, func.coalesce(definition.c.stages, of.c.completed_stage + 1))
+
+
+def of_definition(of: FromClause) -> ColumnElement[bool]:
+    return and_(definition.c.key == of.c.process, definition.c.version == of.c.process_version)
+
+
 def _of_process(stage: FromClause, number: ColumnElement[Any]) -> ColumnElement[bool]:
     return and_(stage.c.key == span.c.process, stage.c.version == span.c.process_version, stage.c.number == number)
 
@@ -151,7 +162,7 @@ def _narrow(statement: Select[Any], view: View, belongs: FromClause) -> Select[A
     if filters.process:
         statement = statement.where(span.c.process.in_(filters.process))
     if filters.stage:
-        statement = statement.where(span.c.working_stage.in_(filters.stage))
+        statement = statement.where(working_stage(span).in_(filters.stage))
     if filters.state:
         statement = statement.where(buying_stage.c.funnel_state.in_(filters.state))
     if filters.outcome:

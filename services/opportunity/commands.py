@@ -1,0 +1,171 @@
+"""What can be done with opportunities: used alike by the API, imports and the demonstration.
+
+Each function decides within a `Work`; what it refuses is a RefusedError. `upsert` addresses an opportunity by another system's
+id: it opens it when nobody has that id, else it changes only what differs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide
+from services.opportunity.domain.opportunity.opening import OpenOpportunity, decide_open
+from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.opportunity.terms import (
+    AgreeLineItems,
+    AssignAccount,
+    AssignOwner,
+    AssignTeam,
+    ChangeAmount,
+    ChangeCloseDate,
+    Rename,
+)
+from services.opportunity.domain.process import DefineProcess, SalesProcess, decide_define_process
+from services.opportunity.entities import CLAIM, OPPORTUNITY, PROCESS
+from shared.contracts.opportunity import ExternalIdClaimed, ExternalIdLinked
+from shared.contracts.refusal import refuse
+from shared.eventstore.types import JsonObject
+from shared.eventstore.work import Work
+from shared.kit.ids import new_id
+
+May = Callable[[OpportunityState], None]
+"""Raises RefusedError (kind forbidden, or missing where one may not even know) when the caller may not act on it."""
+
+
+def anyone(state: OpportunityState) -> None:
+    """Whoever is trusted with every record: imports and integrations."""
+
+
+async def process_of(work: Work, key: str, version: int | None = None) -> SalesProcess:
+    """A version of a sales process, default the latest. Refuses (kind input) an unknown one."""
+    versions = (await work.state(PROCESS, key)).state.versions
+    if not versions or (version or 1) > len(versions):
+        raise refuse(
+            "unknown_process",
+            f"there is no sales process {key!r}",
+            field="process",
+            expected="see /processes",
+            kind="input",
+        )
+    return versions[version - 1 if version else -1]
+
+
+async def define_process(work: Work, key: str, command: DefineProcess) -> JsonObject:
+    loaded = await work.state(PROCESS, key)
+    work.append(PROCESS, key, *decide_define_process(loaded.state, command, key), occurred_at=command.occurred_at)
+    return {"key": key, "version_number": len((await work.state(PROCESS, key)).state.versions)}
+
+
+async def open_opportunity(
+    work: Work, command: OpenOpportunity, may: May, opportunity_id: str | None = None
+) -> JsonObject:
+    """Open one under a new id, and claim its external ids. Refuses an id that names another opportunity already."""
+    opportunity_id = opportunity_id or str(new_id())
+    process = await process_of(work, command.process)
+    loaded = await work.state(OPPORTUNITY, opportunity_id)
+    work.primary = OPPORTUNITY.stream_id(opportunity_id)
+    events = decide_open(loaded.state, command, process)
+    work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
+    may((await work.state(OPPORTUNITY, opportunity_id)).state)
+    for system, external_id in sorted(command.external_ids.items()):
+        await _claim(work, opportunity_id, system, external_id, command)
+    return {"opportunity_id": opportunity_id, "created": True}
+
+
+async def change(work: Work, opportunity_id: str, commands: Sequence[Change], may: May) -> JsonObject:
+    """Decide one command after the other, all in one append; the first refusal refuses them all."""
+    loaded = await work.state(OPPORTUNITY, opportunity_id, must_exist=True)
+    work.primary = OPPORTUNITY.stream_id(opportunity_id)
+    may(loaded.state)
+    process = await process_of(work, loaded.state.process, loaded.state.process_version)
+    for command in commands:
+        await _apply(work, opportunity_id, command, process)
+    return {"opportunity_id": opportunity_id}
+
+
+async def upsert(
+    work: Work,
+    system: str,
+    external_id: str,
+    command: OpenOpportunity,
+    may: May,
+    steps: Callable[[OpportunityState], Sequence[Any]] | None = None,
+) -> JsonObject:
+    """Open it when nobody has this external id; else change what differs.
+
+    `steps` derives what is to be done from where the opportunity stands (after it was opened, if it is new), in place of
+    `differences`: for callers that also know about progress and outcome.
+    """
+    holder = (await work.state(CLAIM, _claim_id(system, external_id))).state.opportunity_id
+    if holder is None:
+        external = {**command.external_ids, system: external_id}
+        answer = await open_opportunity(work, command.model_copy(update={"external_ids": external}), may)
+    else:
+        answer = {"opportunity_id": holder, "created": False}
+        may((await work.state(OPPORTUNITY, holder)).state)
+    opportunity_id = str(answer["opportunity_id"])
+    work.primary = OPPORTUNITY.stream_id(opportunity_id)
+    state = (await work.state(OPPORTUNITY, opportunity_id)).state
+    process = await process_of(work, state.process, state.process_version)
+    due = steps(state) if steps is not None else differences(state, command) if holder is not None else ()
+    for one in due:
+        await _apply(work, opportunity_id, one, process)
+    return answer
+
+
+def differences(state: OpportunityState, wanted: OpenOpportunity) -> list[TermsCommand]:
+    """The commands that turn a state into what an upsert says; fields that the upsert leaves out stay as they are."""
+    said, at = wanted.model_fields_set, wanted.occurred_at
+    found: list[TermsCommand] = []
+    if wanted.name != state.name:
+        found.append(Rename(name=wanted.name, occurred_at=at))
+    if "account_id" in said and wanted.account_id != state.account_id:
+        found.append(AssignAccount(account_id=wanted.account_id, occurred_at=at))
+    if "owner_id" in said and wanted.owner_id != state.owner_id:
+        found.append(AssignOwner(owner_id=wanted.owner_id, occurred_at=at))
+    if "team_id" in said and wanted.team_id != state.team_id:
+        found.append(AssignTeam(team_id=wanted.team_id, occurred_at=at))
+    if wanted.amount is not None and wanted.amount != state.amount:
+        found.append(ChangeAmount(amount=wanted.amount, occurred_at=at))
+    if wanted.close_date is not None and wanted.close_date != state.close_date:
+        found.append(ChangeCloseDate(close_date=wanted.close_date, occurred_at=at))
+    if "line_items" in said and wanted.line_items != state.line_items:
+        found.append(AgreeLineItems(line_items=wanted.line_items, occurred_at=at))
+    if "process" in said and wanted.process != state.process:
+        raise refuse("process_fixed", f"it runs under the process {state.process!r}, for good", field="process")
+    return found
+
+
+async def _apply(work: Work, opportunity_id: str, command: Any, process: SalesProcess) -> None:
+    state = (await work.state(OPPORTUNITY, opportunity_id)).state
+    moment = command.occurred_at or work.context.occurred_at or work.context.now
+    events = decide(state, command, Circumstances(process, moment, work.context.actor))
+    work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
+
+
+async def _claim(work: Work, opportunity_id: str, system: str, external_id: str, command: OpenOpportunity) -> None:
+    key = _claim_id(system, external_id)
+    holder = (await work.state(CLAIM, key)).state.opportunity_id
+    if holder is not None:
+        raise refuse(
+            "external_id_taken",
+            f"{system} {external_id!r} names another opportunity",
+            field=f"external_ids.{system}",
+            expected=f"PUT /opportunities/by-external/{system}/{external_id} changes that one",
+        )
+    work.append(CLAIM, key, ExternalIdClaimed(opportunity_id=opportunity_id), occurred_at=command.occurred_at)
+    linked = ExternalIdLinked(system=system, external_id=external_id)
+    work.append(OPPORTUNITY, opportunity_id, linked, occurred_at=command.occurred_at)
+
+
+def _claim_id(system: str, external_id: str) -> str:
+    if not system or len(system) > 40 or not system.replace("_", "").replace("-", "").replace(".", "").isalnum():
+        raise refuse(
+            "bad_system",
+            f"{system[:60]!r} is no name of a system",
+            field="system",
+            expected="such as crm",
+            kind="input",
+        )
+    if not external_id or len(external_id) > 200:
+        raise refuse("bad_external_id", "an external id has 1 to 200 characters", field="external_id", kind="input")
+    return f"{system}:{external_id}"
