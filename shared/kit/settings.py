@@ -1,0 +1,73 @@
+"""Settings from the environment (`KEYFOLD_…`), checked at start with every fault named at once."""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.kit.calendar import BusinessCalendar
+
+PREFIX = "KEYFOLD_"
+
+
+class SettingsError(ValueError):
+    """The environment does not make a configuration; the message has a line per fault, with the variable's name."""
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Nothing set: everything in one process, on an embedded PostgreSQL below `data`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    data: Path = Field(default=Path(".keyfold"), description="folder of the embedded database, keys and ports")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8080, ge=1, le=65_535, description="port to listen on")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL server (postgresql://user:password@host/postgres); each service has a database on it",
+    )
+    log_url: SecretStr | None = Field(
+        default=None,
+        description="kafka://host:port[,host:port], or postgresql://…/keyfold_log; default: the database server",
+    )
+    secret: SecretStr | None = Field(
+        default=None, min_length=16, description="key of the hash kept of a command's input; the same for all processes"
+    )
+    issuer: str | None = Field(default=None, description="issuer (`iss`) of bearer tokens")
+    jwks_url: str | None = Field(default=None, description="where the issuer's public keys are")
+    audience: str = Field(default="keyfold", min_length=1, description="audience (`aud`) that tokens must name")
+    roles_claim: str = Field(default="roles", min_length=1, description="claim of a token that lists roles")
+    time_zone: str = Field(default="Asia/Shanghai", description="time zone of the business calendar")
+    fiscal_year_start_month: int = Field(default=1, ge=1, le=12, description="month in which the fiscal year begins")
+    week_start: int = Field(default=0, ge=0, le=6, description="first day of the week, 0 = Monday")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = Field(default="json", description="of the log on standard error")
+
+    @field_validator("database_url", "log_url")
+    @classmethod
+    def _known_address(cls, value: SecretStr | None) -> SecretStr | None:
+        known = {"postgresql", "postgres", "kafka"}
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in known:
+            raise ValueError(f"an address begins with one of {', '.join(sorted(known))}://")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        BusinessCalendar(value)
+        return value
+
+    @property
+    def calendar(self) -> BusinessCalendar:
+        return BusinessCalendar(self.time_zone, self.fiscal_year_start_month, self.week_start)
+
+
+def load_settings() -> Settings:
+    """Raises SettingsError."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"{PREFIX}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
+        raise SettingsError("\n".join(faults)) from None

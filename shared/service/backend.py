@@ -1,0 +1,103 @@
+"""What a process of a service has open: its store, its read models, the log."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.eventstore.commands import Commands
+from shared.eventstore.migrate import migrate_store
+from shared.eventstore.store import EventStore
+from shared.kit.calendar import BusinessCalendar
+from shared.kit.clock import Clock, SystemClock
+from shared.log.port import Log
+from shared.projections.bell import Bell
+from shared.projections.generations import ensure_live
+from shared.projections.reads import ReadModels
+from shared.projections.tables import migrate_projections
+from shared.scheduler.due import migrate_scheduler
+from shared.service.definition import Service
+from shared.service.visibility import Scopes
+
+SESSION = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "60s", "jit": "off"}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """`dsn`: the service's database, in asyncpg's form."""
+
+    service: Service
+    dsn: str
+    store: EventStore
+    commands: Commands
+    engine: AsyncEngine
+    reads: ReadModels
+    scopes: Scopes
+    bell: Bell
+    log: Log
+    calendar: BusinessCalendar
+    clock: Clock
+
+
+@asynccontextmanager
+async def open_backend(
+    service: Service,
+    dsn: str,
+    log: Log,
+    secret: bytes,
+    calendar: BusinessCalendar,
+    *,
+    clock: Clock | None = None,
+    store_connections: int = 4,
+    read_connections: int = 4,
+) -> AsyncIterator[Backend]:
+    """On leaving, the appender writes what waits, then the connections are given back; the log is the caller's."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        store = await EventStore.open(dsn, service.contract, max_size=store_connections)
+        stack.push_async_callback(store.close)
+        engine = open_engine(dsn, read_connections)
+        stack.push_async_callback(engine.dispose)
+        bell = Bell()
+        reads = ReadModels(engine, bell)
+        yield Backend(
+            service,
+            dsn,
+            store,
+            Commands(store, secret, clock),
+            engine,
+            reads,
+            Scopes(reads, service.find, service.found_in),
+            bell,
+            log,
+            calendar,
+            clock,
+        )
+
+
+def open_engine(dsn: str, connections: int) -> AsyncEngine:
+    """For read models; JIT off, because it costs more than any of these queries takes."""
+    return create_async_engine(
+        make_url(dsn).set(drivername="postgresql+asyncpg"),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={"server_settings": SESSION | {"application_name": "keyfold-reads"}},
+    )
+
+
+async def migrate_service(service: Service, dsn: str, log: Log, secret: bytes, calendar: BusinessCalendar) -> None:
+    """Bring database, topics, read models and seed of a service up to date; nothing to do when all is there."""
+    await migrate_store(dsn)
+    async with open_backend(service, dsn, log, secret, calendar, store_connections=2, read_connections=2) as backend:
+        await migrate_projections(backend.engine)
+        await migrate_scheduler(backend.engine)
+        for topic in service.topics:
+            await log.create_topic(topic)
+        for projection in service.projections:
+            await ensure_live(backend.engine, projection)
+        if service.seed is not None:
+            await service.seed(backend.commands, backend.clock)

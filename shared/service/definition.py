@@ -1,0 +1,46 @@
+"""What a service is made of. Its `app.py` says so on one screen; processes are composed from it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from shared.contracts.event import Contract
+from shared.eventstore.commands import Commands
+from shared.kit.clock import Clock
+from shared.projections.definition import Projection
+from shared.projections.reactors import Reactor
+from shared.scheduler.worker import DueRule
+from shared.service.visibility import Find
+
+Seed = Callable[[Commands, Clock], Awaitable[None]]
+DueRules = Callable[[Commands], Sequence[DueRule]]
+
+
+def no_rules(_: Commands) -> Sequence[DueRule]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Service:
+    """`find` tells whose records a login may see, from the read models `found_in`. `seed` issues the commands that every
+    installation begins with; it runs at each migration, so they have fixed command ids."""
+
+    name: str
+    title: str
+    description: str
+    contract: Contract
+    projections: tuple[Projection, ...]
+    routers: tuple[APIRouter, ...]
+    find: Find
+    found_in: tuple[Projection, ...]
+    reactors: tuple[Reactor, ...] = ()
+    due_rules: DueRules = no_rules
+    seed: Seed | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic that this service reads, and its own."""
+        readers: list[Projection | Reactor] = [*self.projections, *self.reactors]
+        read = [source.topic for reader in readers for source in reader.sources]
+        return tuple(dict.fromkeys([self.contract.topic, *read]))

@@ -1,0 +1,59 @@
+"""Record-level visibility: whose records somebody may see."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.projections.definition import Projection
+from shared.projections.reads import ReadModels
+
+FRESH_SECONDS = 1.0
+MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Either everything, or the records that one of these people owns or one of these teams has (ids).
+
+    `person_id`: who the login is, if a person of ours.
+    """
+
+    everything: bool
+    people: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+    person_id: str | None = None
+
+    def covers(self, owner_id: str | None, team_id: str | None) -> bool:
+        return self.everything or owner_id in self.people or team_id in self.teams
+
+
+EVERYTHING = Scope(True)
+NOTHING = Scope(False)
+
+Find = Callable[[AsyncConnection, str, datetime], Awaitable[Scope]]
+"""(connection, subject of the token, now) → the scope that teams and their managers give; NOTHING for a stranger."""
+
+
+class Scopes:
+    """Scopes of logins, remembered for a second: every command asks, teams change once a month."""
+
+    def __init__(self, reads: ReadModels, find: Find, found_in: tuple[Projection, ...]) -> None:
+        self._reads = reads
+        self._find = find
+        self._found_in = found_in
+        self._kept: dict[str, tuple[float, Scope]] = {}
+
+    async def of(self, subject: str, now: datetime) -> Scope:
+        """Raises NotBuiltError while the read models have no generation."""
+        kept = self._kept.get(subject)
+        if kept is not None and kept[0] > time.monotonic():
+            return kept[1]
+        async with self._reads.connect(*self._found_in) as connection:
+            scope = await self._find(connection, subject, now)
+        if len(self._kept) >= MOST:
+            self._kept.clear()
+        self._kept[subject] = (time.monotonic() + FRESH_SECONDS, scope)
+        return scope

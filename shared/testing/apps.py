@@ -1,0 +1,81 @@
+"""A whole service for tests, in this process: store, log, worker and HTTP, on real databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
+
+from shared.kit.calendar import BusinessCalendar
+from shared.kit.clock import Clock
+from shared.log.open import open_log
+from shared.service.backend import Backend, migrate_service, open_backend
+from shared.service.definition import Service
+from shared.service.worker import Worker
+from shared.web.app import make_app
+from shared.web.auth import ROLES, Verifier
+from shared.web.own_issuer import ISSUER, OwnIssuer
+
+SECRET = b"a secret of the tests"
+AUDIENCE = "keyfold"
+_ISSUER = OwnIssuer(Ed25519PrivateKey.generate())
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """`client` calls it in the name of somebody."""
+
+    backend: Backend
+    app: FastAPI
+
+    def client(self, subject: str = "operator", *roles: str) -> httpx.AsyncClient:
+        """Without roles: every one of them."""
+        token = _ISSUER.mint(subject, roles or ROLES, AUDIENCE)
+        return self.stranger(headers={"Authorization": f"Bearer {token}"})
+
+    def stranger(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+        """Without a token, or with headers of the test's own."""
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://keyfold.test", headers=headers)
+
+
+def token(subject: str, *roles: str, days: float = 1) -> str:
+    return _ISSUER.mint(subject, roles, AUDIENCE, days)
+
+
+@asynccontextmanager
+async def running(
+    service: Service, dsn: str, log_url: str, *, clock: Clock | None = None, worker: bool = True
+) -> AsyncIterator[RunningService]:
+    """Migrated, its worker at work (unless `worker=False`), until the block is left."""
+    log = open_log(log_url)
+    calendar = BusinessCalendar()
+    try:
+        await migrate_service(service, dsn, log, SECRET, calendar)
+        async with open_backend(service, dsn, log, SECRET, calendar, clock=clock) as backend:
+            app = make_app(backend, Verifier(_ISSUER, ISSUER, AUDIENCE), asyncio.Event())
+            async with working(backend) if worker else _idle():
+                yield RunningService(backend, app)
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def working(backend: Backend, worker_id: str = "test") -> AsyncIterator[Worker]:
+    """A worker of the service, until the block is left."""
+    stop = asyncio.Event()
+    worker = Worker(backend, worker_id)
+    task = asyncio.create_task(worker.run(stop))
+    try:
+        yield worker
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def _idle() -> AsyncIterator[None]:
+    yield

@@ -1,0 +1,65 @@
+"""Is it alive, is it ready, how is it: for whoever operates it. Open to everybody who reaches the port."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+
+from shared.projections.lag import lag, workers
+from shared.service.backend import Backend
+from shared.web.commanding import BackendNow
+from shared.web.metrics import CONTENT_TYPE, Metrics
+from shared.web.problems import problem_of
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", summary="The process is alive")
+async def healthz() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Requests can be answered", responses={503: {"description": "not now"}})
+async def readyz(request: Request, backend: BackendNow) -> JSONResponse:
+    checks = {"draining": "yes" if request.app.state.draining.is_set() else "no", **await _checks(backend)}
+    ready = checks["draining"] == "no" and checks["database"] == "ok" and checks["read_models"] == "ok"
+    return JSONResponse({"status": "ready" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+
+
+async def _checks(backend: Backend) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(2), backend.reads.connect(*backend.service.projections) as connection:
+            await connection.execute(text("SELECT 1"))
+        alive = await backend.reads.worker_alive()
+    except Exception as error:
+        problem = problem_of(error)
+        if problem is None and not isinstance(error, TimeoutError):
+            raise
+        unbuilt = problem is not None and problem.code == "not_built"
+        return {"database": "ok" if unbuilt else "unreachable", "read_models": "not built" if unbuilt else "unknown"}
+    return {"database": "ok", "read_models": "ok", "worker": "alive" if alive else "none"}
+
+
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+async def metrics(request: Request, backend: BackendNow) -> Response:
+    figures: Metrics = request.app.state.metrics
+    await measure(figures, backend)
+    return Response(figures.text(), media_type=CONTENT_TYPE)
+
+
+async def measure(figures: Metrics, backend: Backend) -> None:
+    """Bring the gauges up to date. What cannot be reached is left as it was, so that the rest can still be read."""
+    name = backend.service.name
+    try:
+        figures.head.labels(name).set(await backend.store.head())
+        figures.workers.labels(name).set(len(await workers(backend.engine)))
+        for one in await lag(backend.engine, backend.log):
+            reader = f"{one.reader}_g{one.generation}"
+            figures.lag.labels(name, reader, one.topic).set(one.records)
+            figures.lag_seconds.labels(name, reader, one.topic).set(one.seconds)
+            figures.parked.labels(name, reader).set(one.parked)
+            figures.alarms.labels(name, reader).set(len(one.alarms))
+    except Exception as error:
+        if problem_of(error) is None:
+            raise
