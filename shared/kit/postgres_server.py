@@ -97,6 +97,19 @@ def start_postgres(data_dir: Path) -> PostgresServer:
     return PostgresServer(folder, process, port, password, lock)
 
 
+def find_postgres(data_dir: Path) -> str | None:
+    """The address of the server of this folder, started by another process; None when none runs."""
+    folder = data_dir.absolute()
+    if not (folder / "ready").exists() or not _ready(folder / "cluster"):
+        return None
+    try:
+        _take_lock(folder).close()  # nobody has the folder: what the server says of itself is stale
+    except PostgresUnavailable:
+        port, password = (folder / "port").read_text().strip(), (folder / "password").read_text().strip()
+        return f"postgresql://{USER}:{password}@{HOST}:{port}/postgres"
+    return None
+
+
 def _take_lock(folder: Path) -> IO[str]:
     lock = (folder / "lock").open("w")
     try:

@@ -1,6 +1,8 @@
 """Is it alive, is it ready, how is it: for whoever operates it. Open to everybody who reaches the port."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -22,9 +24,31 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", summary="Requests can be answered", responses={503: {"description": "not now"}})
 async def readyz(request: Request, backend: BackendNow) -> JSONResponse:
-    checks = {"draining": "yes" if request.app.state.draining.is_set() else "no", **await _checks(backend)}
-    ready = checks["draining"] == "no" and checks["database"] == "ok" and checks["read_models"] == "ok"
-    return JSONResponse({"status": "ready" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+    return readiness_response({backend.service.name: await readiness(backend, request.app.state.draining)})
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`checks`: what was looked at, with what was found."""
+
+    ready: bool
+    checks: Mapping[str, str]
+
+
+async def readiness(backend: Backend, draining: asyncio.Event) -> Readiness:
+    """Can this process answer requests for the service? A missing worker is told, but reads go on without one."""
+    checks = {"draining": "yes" if draining.is_set() else "no", **await _checks(backend)}
+    return Readiness(checks["draining"] == "no" and checks["database"] == checks["read_models"] == "ok", checks)
+
+
+def readiness_response(found: Mapping[str, Readiness]) -> JSONResponse:
+    """One answer for the services of a process: 503 when one of them is not ready."""
+    ready = all(one.ready for one in found.values())
+    content = {
+        "status": "ready" if ready else "not ready",
+        "checks": {name: dict(one.checks) for name, one in found.items()},
+    }
+    return JSONResponse(content, 200 if ready else 503)
 
 
 async def _checks(backend: Backend) -> dict[str, str]:
