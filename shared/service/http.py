@@ -1,0 +1,140 @@
+"""Serving an app over HTTP until the process is told to stop: listen, answer, drain, close."""
+
+import asyncio
+import contextlib
+import errno
+import math
+import socket
+from collections.abc import Callable, Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+BACKLOG = 2_048
+KEEP_ALIVE_SECONDS = 75  # longer than gateways keep an idle connection: they, not we, decide when it ends
+DRAIN_SECONDS = 5.0
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message names it and the setting to change."""
+
+
+class PortInUseError(ListenError):
+    """Another program listens on the port."""
+
+
+async def serve_http(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    on_ready: Callable[[str], None],
+    draining: asyncio.Event,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> None:
+    """Until `stop`; then `draining` is set, nothing new is accepted, and requests in flight have `drain_seconds` to finish.
+
+    `on_ready` is called with the address (`http://127.0.0.1:8080`) when requests are answered; port 0 takes a free one.
+    The app's lifespan is not run: what it needs is open already. Signals are the caller's affair, and so is the event loop
+    (uvloop). Cancelled, it drains all the same; cancelled again, it breaks off. Raises ListenError, PortInUseError.
+    """
+    sockets = listen(host, port)
+    try:
+        server = _Server(_config(app, drain_seconds), lambda: on_ready(_address(host, sockets[0])))
+        serving = asyncio.create_task(server.serve(sockets), name="http")
+        stopping = asyncio.create_task(stop.wait(), name="http stop")
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            draining.set()
+            server.should_exit = True
+            await serving
+            # The server does not wait for what it breaks off; what they use is closed after us.
+            await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of the host, all on one port; 0 takes a free one. Raises ListenError, PortInUseError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ListenError(f"{host!r} is no address of this machine ({error}); change KEYFOLD_HOST") from None
+    sockets: list[socket.socket] = []
+    try:
+        absent: OSError | None = None
+        for family, address in dict.fromkeys((one[0], one[4]) for one in found):
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            try:
+                sockets.append(_listen(family, (address[0], chosen, *address[2:])))
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise _explained(error, host, chosen) from None
+                absent = error  # `localhost` may have an IPv6 address where the machine has none
+        if not sockets:
+            raise _explained(absent or OSError("no address"), host, port)
+    except BaseException:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may still linger
+        made.bind(address)
+        made.listen(BACKLOG)  # at once: two may be bound to one port, only one can listen
+        made.setblocking(False)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _explained(error: OSError, host: str, port: int) -> ListenError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(
+            f"port {port} of {host} is in use by another program: stop that one, or set KEYFOLD_PORT to a free port"
+        )
+    if error.errno == errno.EACCES:
+        return ListenError(f"listening on port {port} of {host} is not permitted: set KEYFOLD_PORT to one above 1023")
+    return ListenError(f"cannot listen on port {port} of {host} ({error.strerror or error}): change KEYFOLD_HOST")
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+
+
+def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,  # the process has a log already
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(drain_seconds),
+    )
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
