@@ -18,7 +18,7 @@ class App:
 
     def __init__(self) -> None:
         self.begun, self.go = asyncio.Event(), asyncio.Event()
-        self.cancelled = False
+        self.cancelled = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
@@ -26,8 +26,8 @@ class App:
             try:
                 await self.go.wait()
             except asyncio.CancelledError:
-                await asyncio.to_thread(lambda: None)  # it takes its time to give back what it holds
-                self.cancelled = True
+                self.cancelled.set()
+                await self.go.wait()  # it takes its time to give back what it holds
                 raise
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
@@ -121,8 +121,11 @@ async def test_a_request_that_does_not_end_is_broken_off() -> None:
         slow = asyncio.create_task(client.get(f"{it.address}/slow"))
         await it.app.begun.wait()
         it.stop.set()
+        await it.app.cancelled.wait()
+        await asyncio.wait({task}, timeout=0.2)
+        assert not task.done(), "what the request uses must not be closed before it is gone"
+        it.app.go.set()
         await asyncio.wait_for(task, 5)
-        assert it.app.cancelled
         await asyncio.gather(slow, return_exceptions=True)
 
 
