@@ -7,9 +7,9 @@ id: it opens it when nobody has that id, else it changes only what differs.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide
+from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide, earliest
 from services.opportunity.domain.opportunity.opening import OpenOpportunity, decide_open
-from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.opportunity.state import OpportunityState, late
 from services.opportunity.domain.opportunity.terms import (
     AgreeLineItems,
     AssignAccount,
@@ -93,42 +93,57 @@ async def upsert(
     """Open it when nobody has this external id; else change what differs.
 
     `steps` derives what is to be done from where the opportunity stands (after it was opened, if it is new), in place of
-    `differences`: for callers that also know about progress and outcome.
+    `differences`: for callers that also know about progress and outcome. A step that the other system dates before what it
+    rests on here counts from then: its history is not ours.
     """
-    holder = (await work.state(CLAIM, _claim_id(system, external_id))).state.opportunity_id
+    holder = (await work.state(CLAIM, claim_id(system, external_id))).state.opportunity_id
     if holder is None:
         external = {**command.external_ids, system: external_id}
         answer = await open_opportunity(work, command.model_copy(update={"external_ids": external}), may)
     else:
         answer = {"opportunity_id": holder, "created": False}
-        may((await work.state(OPPORTUNITY, holder)).state)
+        held = (await work.state(OPPORTUNITY, holder)).state
+        may(held)
+        for other, known_as in sorted(command.external_ids.items()):
+            if held.external_ids.get(other) != known_as:
+                await _claim(work, holder, other, known_as, command)
     opportunity_id = str(answer["opportunity_id"])
     work.primary = OPPORTUNITY.stream_id(opportunity_id)
     state = (await work.state(OPPORTUNITY, opportunity_id)).state
     process = await process_of(work, state.process, state.process_version)
     due = steps(state) if steps is not None else differences(state, command) if holder is not None else ()
     for one in due:
+        state = (await work.state(OPPORTUNITY, opportunity_id)).state
+        if one.occurred_at is not None and one.occurred_at < earliest(state, type(one)):
+            one = one.model_copy(update={"occurred_at": earliest(state, type(one))})  # noqa: PLW2901
         await _apply(work, opportunity_id, one, process)
     return answer
 
 
 def differences(state: OpportunityState, wanted: OpenOpportunity) -> list[TermsCommand]:
-    """The commands that turn a state into what an upsert says; fields that the upsert leaves out stay as they are."""
+    """The commands that turn a state into what an upsert says; fields that the upsert leaves out stay as they are, and so do
+    those on which there is a word for a later time."""
     said, at = wanted.model_fields_set, wanted.occurred_at
+
+    def differs(term: str) -> bool:
+        if at is not None and late(state, term, at):
+            return False
+        return bool(getattr(wanted, term) != getattr(state, term))
+
     found: list[TermsCommand] = []
-    if wanted.name != state.name:
+    if differs("name"):
         found.append(Rename(name=wanted.name, occurred_at=at))
-    if "account_id" in said and wanted.account_id != state.account_id:
+    if "account_id" in said and differs("account_id"):
         found.append(AssignAccount(account_id=wanted.account_id, occurred_at=at))
-    if "owner_id" in said and wanted.owner_id != state.owner_id:
+    if "owner_id" in said and differs("owner_id"):
         found.append(AssignOwner(owner_id=wanted.owner_id, occurred_at=at))
-    if "team_id" in said and wanted.team_id != state.team_id:
+    if "team_id" in said and differs("team_id"):
         found.append(AssignTeam(team_id=wanted.team_id, occurred_at=at))
-    if wanted.amount is not None and wanted.amount != state.amount:
+    if wanted.amount is not None and differs("amount"):
         found.append(ChangeAmount(amount=wanted.amount, occurred_at=at))
-    if wanted.close_date is not None and wanted.close_date != state.close_date:
+    if wanted.close_date is not None and differs("close_date"):
         found.append(ChangeCloseDate(close_date=wanted.close_date, occurred_at=at))
-    if "line_items" in said and wanted.line_items != state.line_items:
+    if "line_items" in said and differs("line_items"):
         found.append(AgreeLineItems(line_items=wanted.line_items, occurred_at=at))
     if "process" in said and wanted.process != state.process:
         raise refuse("process_fixed", f"it runs under the process {state.process!r}, for good", field="process")
@@ -143,21 +158,29 @@ async def _apply(work: Work, opportunity_id: str, command: Any, process: SalesPr
 
 
 async def _claim(work: Work, opportunity_id: str, system: str, external_id: str, command: OpenOpportunity) -> None:
-    key = _claim_id(system, external_id)
-    holder = (await work.state(CLAIM, key)).state.opportunity_id
-    if holder is not None:
+    key = claim_id(system, external_id)
+    state = (await work.state(OPPORTUNITY, opportunity_id)).state
+    if system in state.external_ids:
+        raise refuse(
+            "external_id_fixed",
+            f"{system} knows this opportunity as {state.external_ids[system]!r} already",
+            field=f"external_ids.{system}",
+            expected="one id per system",
+        )
+    if (await work.state(CLAIM, key)).exists:
         raise refuse(
             "external_id_taken",
             f"{system} {external_id!r} names another opportunity",
             field=f"external_ids.{system}",
             expected=f"PUT /opportunities/by-external/{system}/{external_id} changes that one",
         )
-    work.append(CLAIM, key, ExternalIdClaimed(opportunity_id=opportunity_id), occurred_at=command.occurred_at)
-    linked = ExternalIdLinked(system=system, external_id=external_id)
-    work.append(OPPORTUNITY, opportunity_id, linked, occurred_at=command.occurred_at)
+    at = max(command.occurred_at, state.opened_at) if command.occurred_at is not None else None
+    work.append(CLAIM, key, ExternalIdClaimed(opportunity_id=opportunity_id), occurred_at=at)
+    work.append(OPPORTUNITY, opportunity_id, ExternalIdLinked(system=system, external_id=external_id), occurred_at=at)
 
 
-def _claim_id(system: str, external_id: str) -> str:
+def claim_id(system: str, external_id: str) -> str:
+    """The id of the claim on an external id. Refuses (kind input) what can be none."""
     if not system or len(system) > 40 or not system.replace("_", "").replace("-", "").replace(".", "").isalnum():
         raise refuse(
             "bad_system",

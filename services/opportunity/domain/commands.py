@@ -1,6 +1,15 @@
 """What all commands on opportunities and processes share."""
 
+from typing import Annotated
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.contracts.opportunity.contract import NoZero
+
+Title = Annotated[
+    str, Field(min_length=1, max_length=300, pattern=r"\S", examples=["Bottling line 3 · 灌装三线"]), NoZero
+]
+"""What something is called: short, not blank."""
 
 
 class Command(BaseModel):

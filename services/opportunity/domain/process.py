@@ -1,12 +1,13 @@
 """Sales processes as versioned data (R1), and the arithmetic over them (R1–R3)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from services.opportunity.domain.commands import Command
 from shared.contracts.event import Event, Recorded
-from shared.contracts.opportunity import BuyingStage, ProcessDefined, Requirement, SellingStage
+from shared.contracts.opportunity import BuyingStage, Names, ProcessDefined, Requirement, SellingStage
 from shared.contracts.refusal import Reason, RefusedError
 
 SalesProcess = ProcessDefined
@@ -16,7 +17,7 @@ Synchrony = Literal["in_sync", "behind", "at_risk", "ahead"]
 class DefineProcess(Command):
     """A new version of the process `key`; the first one is version 1. The rest is as in the event."""
 
-    names: dict[str, str]
+    names: Names
     selling: tuple[SellingStage, ...]
     buying: tuple[BuyingStage, ...]
     at_risk_gap: int = 2
@@ -37,7 +38,7 @@ def evolve_process(state: ProcessState, e: Recorded[Any]) -> ProcessState:
 
 def decide_define_process(state: ProcessState, command: DefineProcess, key: str) -> Sequence[Event]:
     """Refuses (kind input) with every fault at once; nothing to do when the latest version says the same."""
-    faults = list(_faults(command))
+    faults = [*_bad_key(key), *_faults(command)]
     if faults:
         raise RefusedError(tuple(faults), "input")
     fields = command.model_dump(exclude={"occurred_at"})
@@ -46,6 +47,13 @@ def decide_define_process(state: ProcessState, command: DefineProcess, key: str)
     if state.versions and state.versions[-1].model_copy(update={"version": version}) == defined:
         return []
     return [defined]
+
+
+def _bad_key(key: str) -> Sequence[Reason]:
+    if re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", key):
+        return ()
+    fault = f"{key[:80]!r} cannot be the key of a process"
+    return (Reason("bad_key", fault, "key", "a small letter, then up to 59 small letters, digits, _ or -"),)
 
 
 def _faults(command: DefineProcess) -> Sequence[Reason]:
@@ -64,7 +72,10 @@ def _faults(command: DefineProcess) -> Sequence[Reason]:
             for stage in stages
             if not stage.names.get("en", "").strip()
         ]
-    if "en" not in command.names:
+    if len(command.selling) != len(command.buying):
+        counts = f"{len(command.selling)} selling and {len(command.buying)} buying stages"
+        faults.append(Reason("unmatched_stages", f"{counts}: stage n of one answers stage n of the other", "buying"))
+    if not command.names.get("en", "").strip():
         faults.append(Reason("missing_name", "the process has no English name", "names", "names.en"))
     probabilities = [stage.probability for stage in command.selling]
     if probabilities != sorted(probabilities):
@@ -76,6 +87,11 @@ def _faults(command: DefineProcess) -> Sequence[Reason]:
                 Reason(
                     "duplicate_code", f"stage {stage.number} requires the same thing twice", f"selling.{stage.number}"
                 )
+            )
+        if not stage.criteria:
+            fault = f"selling stage {stage.number} has no success criterion, so it could never be completed"
+            faults.append(
+                Reason("missing_criterion", fault, f"selling.{stage.number}.criteria", "one criterion or more")
             )
     if command.at_risk_gap < 1:
         faults.append(Reason("bad_gap", "at_risk_gap must be at least 1", "at_risk_gap"))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.contracts.event import Contract
 
@@ -17,8 +17,19 @@ EntityId = Annotated[
     ),
 ]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$", examples=["first_visit_held"])]
-Names = Annotated[dict[str, str], Field(examples=[{"en": "First visit held", "zh": "完成首次拜访"}])]
-Text = Annotated[str, Field(min_length=1, max_length=4_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
+
+
+def _without_zero(text: str) -> str:
+    """PostgreSQL keeps a zero character neither as text nor as JSON."""
+    if "\0" in text:
+        raise ValueError("a text has no zero characters")
+    return text
+
+
+NoZero = AfterValidator(_without_zero)
+Name = Annotated[str, NoZero]
+Names = Annotated[dict[Name, Name], Field(examples=[{"en": "First visit held", "zh": "完成首次拜访"}])]
+Text = Annotated[str, Field(min_length=1, max_length=4_000, pattern=r"^[^\x00]*\S[^\x00]*$"), NoZero]
 """A sentence that somebody wrote: not empty, not blank."""
 
 EvidenceKind = Literal["note", "link", "file", "asserted_at_migration"]
@@ -31,10 +42,10 @@ class Evidence(BaseModel):
 
     kind: EvidenceKind = "note"
     note: Text = Field(examples=["Visit report of 12 March: three departments present"])
-    links: tuple[Annotated[str, Field(max_length=2_000, pattern=r"^https?://\S+$")], ...] = Field(
+    links: tuple[Annotated[str, Field(max_length=2_000, pattern=r"^https?://\S+$"), NoZero], ...] = Field(
         default=(), max_length=20, examples=[["https://files.example.com/report.pdf"]]
     )
-    by: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    by: Annotated[str, Field(min_length=1, max_length=200), NoZero] | None = None
     at: AwareDatetime | None = None
 
 

@@ -40,12 +40,13 @@ Change = Annotated[ProgressCommand | TermsCommand | OutcomeCommand, Field(discri
 
 # What may still be said about an opportunity that has ended: who looks after the record, and what we learned.
 _ALWAYS = (terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, outcome.Reopen)
-_WHILE_PAUSED = (*_ALWAYS, *TermsCommand.__args__, outcome.Resume, outcome.Lose, outcome.Abandon, outcome.Pause)
+_WHILE_PAUSED = (*_ALWAYS, *TermsCommand.__args__, outcome.Resume, outcome.Lose, outcome.Abandon)
+_IN_ORDER = (*ProgressCommand.__args__, *OutcomeCommand.__args__)
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision depends on beside the state: the opportunity's process, the business time, who decides."""
+    """What a decision depends on beside the state: the opportunity's process, who decides, and the business time `now`."""
 
     process: SalesProcess
     now: datetime
@@ -54,7 +55,7 @@ class Circumstances:
 
 def decide(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
     """The events that follow from a command; empty: nothing to do. Raises RefusedError with what would be right."""
-    if refusal := blocked(state, type(command)):
+    if refusal := blocked(state, type(command)) or untimely(state, type(command), given.now):
         raise refusal
     process, now, actor = given.process, given.now, given.actor
     match command:
@@ -81,7 +82,7 @@ def decide(state: OpportunityState, command: Any, given: Circumstances) -> Seque
     rule = _PLAIN.get(type(command))
     if rule is None:
         raise TypeError(f"{type(command).__name__} is no command on an opportunity")
-    events: Sequence[Event] = rule(state, command)
+    events: Sequence[Event] = rule(state, command, now)
     return events
 
 
@@ -112,3 +113,35 @@ def blocked(state: OpportunityState, command: type[Any]) -> RefusedError | None:
     if state.outcome == "paused" and command not in _WHILE_PAUSED:
         return refuse("paused", "the opportunity is paused", expected="resume it first")
     return None
+
+
+def earliest(state: OpportunityState, command: type[Any]) -> datetime:
+    """The first business time that this kind of command may carry.
+
+    A step through the processes and an outcome rest on those before, so they follow each other in business time too; when
+    something was really done belongs into its evidence. A term may be corrected for any time since the opening.
+    """
+    if command not in _IN_ORDER:
+        return state.opened_at
+    moved = max(state.opened_at, state.moved_at)
+    # The amount won is the last word on the amount.
+    return max(moved, state.since.get("amount", moved)) if command is outcome.Win else moved
+
+
+def untimely(state: OpportunityState, command: type[Any], at: datetime) -> RefusedError | None:
+    """Why a kind of command cannot have been so at this moment, or None."""
+    first = earliest(state, command)
+    if at >= first:
+        return None
+    code, what = (
+        ("before_opening", "the opportunity was opened")
+        if first == state.opened_at
+        else ("out_of_order", "what it rests on is on record")
+    )
+    return refuse(
+        code,
+        f"{at.isoformat()} lies before {first.isoformat()}, for when {what}",
+        field="occurred_at",
+        expected=f"{first.isoformat()} or later; the evidence can say when something was really done",
+        kind="input",
+    )

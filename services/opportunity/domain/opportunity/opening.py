@@ -5,17 +5,12 @@ from datetime import date
 
 from pydantic import Field
 
-from services.opportunity.domain.commands import Command
+from services.opportunity.domain.commands import Command, Title
 from services.opportunity.domain.opportunity.state import OpportunityState
-from services.opportunity.domain.opportunity.terms import (
-    AgreeLineItems,
-    checked_amount,
-    checked_date,
-    decide_line_items,
-)
+from services.opportunity.domain.opportunity.terms import checked_amount, checked_date, checked_lines
 from services.opportunity.domain.process import DEFAULT_PROCESS_KEY, SalesProcess
 from shared.contracts.event import Event
-from shared.contracts.opportunity import Code, EntityId, LineItem, OpportunityOpened, Text
+from shared.contracts.opportunity import Code, EntityId, LineItem, OpportunityOpened
 from shared.contracts.refusal import refuse
 from shared.kit.money import Money
 
@@ -23,7 +18,7 @@ from shared.kit.money import Money
 class OpenOpportunity(Command):
     """Only the name is needed. `external_ids`: system → id; each may name one opportunity only."""
 
-    name: Text = Field(max_length=300, examples=["Bottling line 3 · 灌装三线"])
+    name: Title
     process: Code = DEFAULT_PROCESS_KEY
     account_id: EntityId | None = None
     owner_id: EntityId | None = None
@@ -42,6 +37,8 @@ def decide_open(state: OpportunityState, command: OpenOpportunity, process: Sale
         checked_amount(command.amount)
     if command.close_date is not None:
         checked_date(command.close_date)
-    decide_line_items(state, AgreeLineItems(line_items=command.line_items))
+    checked_lines(command.line_items)
+    if command.occurred_at is not None:
+        checked_date(command.occurred_at.date(), "occurred_at")
     fields = command.model_dump(exclude={"occurred_at", "external_ids", "process"})
     return [OpportunityOpened(process=process.key, process_version=process.version, **fields)]

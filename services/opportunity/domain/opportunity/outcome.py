@@ -78,25 +78,27 @@ def decide_win(
     return [OpportunityWon(amount=command.amount or state.amount, evidence=evidence)]
 
 
-def decide_lose(state: OpportunityState, command: Lose) -> Sequence[Event]:
+def decide_lose(_: OpportunityState, command: Lose, __: datetime) -> Sequence[Event]:
     if command.price is not None:
         checked_amount(command.price, "price")
     return [OpportunityLost(reason=command.reason, competitor=command.competitor, price=command.price)]
 
 
-def decide_abandon(state: OpportunityState, command: Abandon) -> Sequence[Event]:
+def decide_abandon(_: OpportunityState, command: Abandon, __: datetime) -> Sequence[Event]:
     return [OpportunityAbandoned(reason=command.reason)]
 
 
-def decide_pause(state: OpportunityState, command: Pause) -> Sequence[Event]:
-    return [] if state.outcome == "paused" else [OpportunityPaused(reason=command.reason)]
+def decide_pause(_: OpportunityState, command: Pause, __: datetime) -> Sequence[Event]:
+    return [OpportunityPaused(reason=command.reason)]
 
 
-def decide_resume(state: OpportunityState, command: Resume) -> Sequence[Event]:
-    return [OpportunityResumed()] if state.outcome == "paused" else []
+def decide_resume(state: OpportunityState, _: Resume, __: datetime) -> Sequence[Event]:
+    if state.outcome != "paused":
+        raise refuse("not_paused", f"the opportunity is {state.outcome}; only a paused one is resumed")
+    return [OpportunityResumed()]
 
 
-def decide_reopen(state: OpportunityState, command: Reopen) -> Sequence[Event]:
+def decide_reopen(state: OpportunityState, command: Reopen, _: datetime) -> Sequence[Event]:
     if not state.closed:
         raise refuse("not_closed", f"the opportunity is {state.outcome}; only a won, lost or abandoned one is reopened")
     return [OpportunityReopened(reason=command.reason)]

@@ -51,7 +51,7 @@ class Position:
     actions: tuple[Allowed, ...]
 
 
-_ACTIONS = (
+COMMANDS = (
     progress.ReachMilestone,
     progress.GiveCommitment,
     progress.RetractMilestone,
@@ -91,7 +91,7 @@ def position(state: OpportunityState, process: SalesProcess) -> Position:
         funnel_state=process.buying[state.buying_stage - 1].funnel_state,
         decision_due=standing == "at_risk" and not state.closed and state.risk_decision is None,
         missing=missing(state, process),
-        actions=tuple(_allowed(state, process, command) for command in _ACTIONS),
+        actions=tuple(_allowed(state, process, command) for command in COMMANDS),
     )
 
 
@@ -118,7 +118,6 @@ def _why_not(state: OpportunityState, process: SalesProcess, command: type) -> s
     rules: dict[type, tuple[bool, str]] = {
         outcome.Win: (completed_all, "stages are missing"),
         outcome.Resume: (state.outcome == "paused", "it is not paused"),
-        outcome.Pause: (state.outcome != "paused", "it is paused already"),
         outcome.Reopen: (state.closed, "it has not ended"),
         progress.SkipStage: (not completed_all, "all stages are completed"),
         progress.RegressStage: (state.completed_stage > 0, "no stage is completed"),

@@ -19,7 +19,11 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class OpportunityState:
-    """`completed_stage` 0 at birth; `entered_stage` is the next one once its milestones are all there, else None (R1)."""
+    """`completed_stage` 0 at birth; `entered_stage` is the next one once its milestones are all there, else None (R1).
+
+    `since`: for each term, the business time of the latest word on it; a word on an earlier time does not change what is so now.
+    `moved_at`: the business time of the latest step through the two processes, or of the latest outcome.
+    """
 
     exists: bool = False
     name: str = ""
@@ -45,6 +49,8 @@ class OpportunityState:
     stage_since: datetime = NEVER
     opened_at: datetime = NEVER
     risk_decision: str | None = None
+    since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
+    moved_at: datetime = NEVER
 
     @property
     def closed(self) -> bool:
@@ -55,10 +61,15 @@ INITIAL = OpportunityState()
 
 
 def evolve(state: OpportunityState, e: Recorded[Any]) -> OpportunityState:
-    """Fold one event in. Never refuses: a projection also folds facts in the order of business time, where a late one may
-    come before what it once followed."""
+    """Fold one event in. Never refuses. The same facts make the same state in the order in which they became known (decisions)
+    and in the order of business time (the timeline): terms by `since`, the rest because decisions keep it in order."""
     rule = _RULES.get(type(e.event))
     return state if rule is None else rule(state, e.event, e.occurred_at)
+
+
+def late(state: OpportunityState, term: str, at: datetime) -> bool:
+    """Is there a word on this term for a later time than `at` already?"""
+    return at < state.since.get(term, NEVER)
 
 
 Rule = Callable[[OpportunityState, Any, datetime], OpportunityState]
@@ -125,6 +136,7 @@ def _regressed(state: OpportunityState, e: facts.StageRegressed, at: datetime) -
         stage_since=at,
         evidence=MappingProxyType(kept),
         skipped=frozenset(stage for stage in state.skipped if stage <= to),
+        risk_decision=None,  # it lags further behind than when that was decided
     )
 
 
@@ -140,10 +152,21 @@ def _outcome(outcome: Outcome) -> Rule:
             outcome_since=at,
             reason=getattr(e, "reason", None),
             competitor=getattr(e, "competitor", None),
-            amount=getattr(e, "amount", None) or state.amount,
         )
 
     return rule
+
+
+def _won(state: OpportunityState, e: facts.OpportunityWon, at: datetime) -> OpportunityState:
+    won = _outcome("won")(state, e, at)
+    return won if e.amount is None else _fields("amount")(won, e, at)
+
+
+def _move(rule: Rule) -> Rule:
+    def moved(state: OpportunityState, e: Any, at: datetime) -> OpportunityState:
+        return replace(rule(state, e, at), moved_at=max(state.moved_at, at))
+
+    return moved
 
 
 def _linked(state: OpportunityState, e: facts.ExternalIdLinked, _: datetime) -> OpportunityState:
@@ -151,25 +174,16 @@ def _linked(state: OpportunityState, e: facts.ExternalIdLinked, _: datetime) -> 
 
 
 def _fields(*names: str) -> Rule:
-    def rule(state: OpportunityState, e: Any, _: datetime) -> OpportunityState:
-        return replace(state, **{name: getattr(e, name) for name in names})
+    def rule(state: OpportunityState, e: Any, at: datetime) -> OpportunityState:
+        newest = {name: getattr(e, name) for name in names if not late(state, name, at)}
+        return replace(state, **newest, since=MappingProxyType({**state.since, **dict.fromkeys(newest, at)}))
 
     return rule
 
 
 _RULES: dict[type[Event], Rule] = {
     facts.OpportunityOpened: _opened,
-    facts.MilestoneReached: _evidenced("milestone"),
-    facts.MilestoneRetracted: _retracted("milestone"),
-    facts.CommitmentGiven: _evidenced("criterion"),
-    facts.CommitmentRetracted: _retracted("criterion"),
-    facts.StageEntered: lambda state, e, _: replace(state, entered_stage=e.stage),
-    facts.StageLeft: lambda state, e, _: replace(state, entered_stage=None),
-    facts.StageCompleted: _completed,
-    facts.StageSkipped: _skipped,
-    facts.StageRegressed: _regressed,
-    facts.BuyingStageObserved: _observed,
-    facts.RiskDecided: lambda state, e, _: replace(state, risk_decision=e.decision),
+    facts.ExternalIdLinked: _linked,
     facts.OpportunityRenamed: _fields("name"),
     facts.AccountAssigned: _fields("account_id"),
     facts.OwnerAssigned: _fields("owner_id"),
@@ -182,11 +196,24 @@ _RULES: dict[type[Event], Rule] = {
     facts.CloseDatePulledIn: _fields("close_date"),
     facts.LineItemsAgreed: _fields("line_items"),
     facts.OpportunityFlagged: _fields("flags"),
-    facts.ExternalIdLinked: _linked,
-    facts.OpportunityWon: _outcome("won"),
+}
+_MOVES: dict[type[Event], Rule] = {
+    facts.MilestoneReached: _evidenced("milestone"),
+    facts.MilestoneRetracted: _retracted("milestone"),
+    facts.CommitmentGiven: _evidenced("criterion"),
+    facts.CommitmentRetracted: _retracted("criterion"),
+    facts.StageEntered: lambda state, e, _: replace(state, entered_stage=e.stage),
+    facts.StageLeft: lambda state, e, _: replace(state, entered_stage=None),
+    facts.StageCompleted: _completed,
+    facts.StageSkipped: _skipped,
+    facts.StageRegressed: _regressed,
+    facts.BuyingStageObserved: _observed,
+    facts.RiskDecided: lambda state, e, _: replace(state, risk_decision=e.decision),
+    facts.OpportunityWon: _won,
     facts.OpportunityLost: _outcome("lost"),
     facts.OpportunityAbandoned: _outcome("abandoned"),
     facts.OpportunityPaused: _outcome("paused"),
     facts.OpportunityResumed: _outcome("open"),
     facts.OpportunityReopened: _outcome("open"),
 }
+_RULES |= {event: _move(rule) for event, rule in _MOVES.items()}

@@ -1,13 +1,13 @@
 """What the opportunity is about and whose it is."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
 
-from services.opportunity.domain.commands import Command
-from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.commands import Command, Title
+from services.opportunity.domain.opportunity.state import OpportunityState, late
 from shared.contracts.event import Event
 from shared.contracts.opportunity import (
     AccountAssigned,
@@ -68,7 +68,7 @@ class AssignAccount(Command):
 
 class Rename(Command):
     action: Literal["name"] = "name"
-    name: Text = Field(max_length=300)
+    name: Title
 
 
 class Comment(Command):
@@ -83,9 +83,14 @@ class Flag(Command):
     flags: tuple[Code, ...] = Field(max_length=50)
 
 
-def decide_amount(state: OpportunityState, command: ChangeAmount) -> Sequence[Event]:
-    """Raised or reduced within a currency; another currency is a new estimate."""
+# A word on an earlier time than the latest one is taken as it is: what stood before and after it, only the timeline can say.
+
+
+def decide_amount(state: OpportunityState, command: ChangeAmount, at: datetime) -> Sequence[Event]:
+    """Raised or reduced within a currency; another currency, or a late word on an earlier time, is an estimate of its own."""
     new, old = checked_amount(command.amount), state.amount
+    if late(state, "amount", at):
+        return [AmountEstimated(amount=new)]
     if new == old:
         return []
     if old is None or old.currency != new.currency:
@@ -93,9 +98,10 @@ def decide_amount(state: OpportunityState, command: ChangeAmount) -> Sequence[Ev
     return [AmountRaised(amount=new, former=old) if new.minor > old.minor else AmountReduced(amount=new, former=old)]
 
 
-def decide_close_date(state: OpportunityState, command: ChangeCloseDate) -> Sequence[Event]:
-    new, old = command.close_date, state.close_date
-    checked_date(new)
+def decide_close_date(state: OpportunityState, command: ChangeCloseDate, at: datetime) -> Sequence[Event]:
+    new, old = checked_date(command.close_date), state.close_date
+    if late(state, "close_date", at):
+        return [CloseDateSet(close_date=new)]
     if new == old:
         return []
     if old is None:
@@ -105,48 +111,60 @@ def decide_close_date(state: OpportunityState, command: ChangeCloseDate) -> Sequ
     ]
 
 
-def decide_line_items(state: OpportunityState, command: AgreeLineItems) -> Sequence[Event]:
-    for item in command.line_items:
-        if item.unit_price is not None:
-            checked_amount(item.unit_price, "line_items.unit_price")
-    currencies = {item.unit_price.currency for item in command.line_items if item.unit_price}
-    if len(currencies) > 1:
-        raise refuse(
-            "mixed_currencies",
-            f"the lines are priced in {', '.join(sorted(currencies))}",
-            field="line_items",
-            expected="one currency",
-            kind="input",
-        )
-    return [] if command.line_items == state.line_items else [LineItemsAgreed(line_items=command.line_items)]
+def decide_line_items(state: OpportunityState, command: AgreeLineItems, at: datetime) -> Sequence[Event]:
+    checked_lines(command.line_items)
+    if command.line_items == state.line_items and not late(state, "line_items", at):
+        return []
+    return [LineItemsAgreed(line_items=command.line_items)]
 
 
-def decide_owner(state: OpportunityState, command: AssignOwner) -> Sequence[Event]:
+def decide_owner(state: OpportunityState, command: AssignOwner, at: datetime) -> Sequence[Event]:
+    if late(state, "owner_id", at):
+        return [OwnerAssigned(owner_id=command.owner_id)]
     if command.owner_id == state.owner_id:
         return []
     return [OwnerAssigned(owner_id=command.owner_id, former_id=state.owner_id)]
 
 
-def decide_team(state: OpportunityState, command: AssignTeam) -> Sequence[Event]:
+def decide_team(state: OpportunityState, command: AssignTeam, at: datetime) -> Sequence[Event]:
+    if late(state, "team_id", at):
+        return [TeamAssigned(team_id=command.team_id)]
     if command.team_id == state.team_id:
         return []
     return [TeamAssigned(team_id=command.team_id, former_id=state.team_id)]
 
 
-def decide_account(state: OpportunityState, command: AssignAccount) -> Sequence[Event]:
-    return [] if command.account_id == state.account_id else [AccountAssigned(account_id=command.account_id)]
+def decide_account(state: OpportunityState, command: AssignAccount, at: datetime) -> Sequence[Event]:
+    same = command.account_id == state.account_id and not late(state, "account_id", at)
+    return [] if same else [AccountAssigned(account_id=command.account_id)]
 
 
-def decide_rename(state: OpportunityState, command: Rename) -> Sequence[Event]:
-    return [] if command.name == state.name else [OpportunityRenamed(name=command.name)]
+def decide_rename(state: OpportunityState, command: Rename, at: datetime) -> Sequence[Event]:
+    same = command.name == state.name and not late(state, "name", at)
+    return [] if same else [OpportunityRenamed(name=command.name)]
 
 
-def decide_comment(state: OpportunityState, command: Comment) -> Sequence[Event]:
+def decide_comment(_: OpportunityState, command: Comment, __: datetime) -> Sequence[Event]:
     return [Commented(text=command.text)]
 
 
-def decide_flags(state: OpportunityState, command: Flag) -> Sequence[Event]:
-    return [] if set(command.flags) == set(state.flags) else [OpportunityFlagged(flags=command.flags)]
+def decide_flags(state: OpportunityState, command: Flag, at: datetime) -> Sequence[Event]:
+    same = set(command.flags) == set(state.flags) and not late(state, "flags", at)
+    return [] if same else [OpportunityFlagged(flags=command.flags)]
+
+
+def checked_lines(lines: Sequence[LineItem]) -> None:
+    """Refuses (kind input) a negative price, and prices in several currencies."""
+    prices = [checked_amount(item.unit_price, "line_items.unit_price") for item in lines if item.unit_price is not None]
+    currencies = sorted({price.currency for price in prices})
+    if len(currencies) > 1:
+        raise refuse(
+            "mixed_currencies",
+            f"the lines are priced in {', '.join(currencies)}",
+            field="line_items",
+            expected="one currency",
+            kind="input",
+        )
 
 
 def checked_amount(amount: Money, field: str = "amount") -> Money:
