@@ -1,87 +1,31 @@
-"""From the rows of a CRM export to typed rows: pure, and nothing is lost without a word.
+"""From the rows of a CRM export to typed rows: nothing is lost without a word.
 
-Every line of a file ends as a row that is taken (perhaps with *doubts*, kept as flags) or as a *rejection*; the two add up to
-the lines read.
+Every row of a file ends as a row that is taken (perhaps with *doubts*, kept as flags) or as a *rejection*; the two add up to
+the rows read. What is doubtful: the row says something that may be wrong or leaves something out. What is impossible: no fact
+could be made of it without inventing one.
 """
 
-import csv
 import re
-from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as Dict
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from services.imports.lines import lines
 from services.imports.mapping import Mapping, StageValue
+from services.imports.rows import AccountRow, Export, ExportError, Finding, OpportunityRow, ProductRow, SellerRow
 from shared.kit.money import Money
 
+__all__ = ["Export", "ExportError", "Finding", "read_export"]
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something to report about a line: `code` and sentence; for a rejection, why it cannot be taken."""
+LONGEST_ID, LONGEST_NAME = 80, 300  # characters
+EARLIEST = date(1970, 1, 1)
+AMOUNT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d{1,20})(\.\d{1,10})?", re.ASCII)
 
-    file: str
-    line: int
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRow:
-    line: int
-    id: str
-    name: str
-    industry: str | None
-    parent: str | None
-    attributes: Dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ProductRow:
-    line: int
-    id: str
-    name: str
-    series: str | None
-    price: Money
-
-
-@dataclass(frozen=True, slots=True)
-class SellerRow:
-    line: int
-    person: str
-    manager: str
-    region: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpportunityRow:
-    line: int
-    id: str
-    owner: str | None
-    product: str | None
-    account: str | None
-    stage: StageValue
-    opened_on: date | None
-    closed_on: date | None
-    value: Money | None
-    doubts: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Export:
-    """A whole export, read. `read` counts the lines of each file; taken + rejected = read."""
-
-    accounts: list[AccountRow] = field(default_factory=list)
-    products: list[ProductRow] = field(default_factory=list)
-    sellers: list[SellerRow] = field(default_factory=list)
-    opportunities: list[OpportunityRow] = field(default_factory=list)
-    doubts: list[Finding] = field(default_factory=list)
-    rejections: list[Finding] = field(default_factory=list)
-    read: dict[str, int] = field(default_factory=dict)
-
-
-class ExportError(ValueError):
-    """A file of the export is missing or is no CSV with the columns that the mapping names."""
+Doubts = list[tuple[str, str]]
 
 
 class _Rejected(Exception):
@@ -91,129 +35,147 @@ class _Rejected(Exception):
 
 
 def read_export(folder: Path, mapping: Mapping, today: date) -> Export:
-    """Read all four files of `folder`. `today` bounds business dates: a later one is impossible. Raises ExportError."""
+    """Read all four files of `folder`. `today` bounds what has happened: a later day is impossible. Raises ExportError."""
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is no folder")
     export = Export()
-    for reader in (_accounts, _products, _sellers):
-        reader(folder, mapping, export)
+    _accounts(folder, mapping, export)
+    _products(folder, mapping, export)
+    _sellers(folder, mapping, export)
     _opportunities(folder, mapping, export, today)
     return export
 
 
-def _lines(folder: Path, file: str, columns: Iterable[str], export: Export) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number as an editor shows it, row) of each well-formed line; malformed ones become rejections."""
-    path = folder / file
-    needed = list(columns)
+def _take(
+    folder: Path,
+    file: str,
+    needed: tuple[str, ...],
+    export: Export,
+    take: Callable[[int, dict[str, str]], Doubts],
+) -> None:
+    """Hand each row to `take`; what that doubts or rejects is noted under the row's line."""
     export.read[file] = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as source:
-            rows = csv.reader(source, strict=True)
-            header = [name.strip() for name in next(rows, [])]
-            missing = [name for name in needed if name not in header]
-            if missing:
-                raise ExportError(
-                    f"{path}: no column {', '.join(map(repr, missing))}; it has {', '.join(header) or 'none'}"
-                )
-            for cells in rows:
-                if not cells:
-                    continue
-                export.read[file] += 1
-                if len(cells) != len(header):
-                    message = f"{len(cells)} cells where the header has {len(header)}"
-                    export.rejections.append(Finding(file, rows.line_num, "malformed_line", message))
-                    continue
-                if any("\x00" in cell for cell in cells):
-                    export.rejections.append(Finding(file, rows.line_num, "malformed_line", "a NUL byte in a cell"))
-                    continue
-                yield rows.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-    except FileNotFoundError:
-        raise ExportError(f"{path} does not exist; the mapping names it under `files`") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ExportError(f"{path}: not a CSV file in UTF-8: {error}") from error
-
-
-def _once(seen: dict[str, int], key: str, line: int, what: str) -> None:
-    if not key:
-        raise _Rejected("missing_id", f"the {what} has no id")
-    if key in seen:
-        raise _Rejected("duplicate_id", f"{what} {key!r} stands on line {seen[key]} already")
-    seen[key] = line
+    for line in lines(folder / file, needed):
+        export.read[file] += 1
+        try:
+            if line.fault is not None:
+                raise _Rejected("malformed_line", line.fault)
+            doubts = take(line.number, line.cells)
+        except _Rejected as why:
+            export.rejections.append(Finding(file, line.number, why.code, str(why)))
+            continue
+        export.doubts.extend(Finding(file, line.number, code, message) for code, message in doubts)
 
 
 def _accounts(folder: Path, mapping: Mapping, export: Export) -> None:
     columns, file = mapping.accounts, mapping.files.accounts
     seen: dict[str, int] = {}
-    needed = (columns.id, columns.name, columns.industry, columns.parent, *columns.attributes)
-    for line, row in _lines(folder, file, needed, export):
-        try:
-            _once(seen, row[columns.id], line, "account")
-        except _Rejected as why:
-            export.rejections.append(Finding(file, line, why.code, str(why)))
-            continue
+
+    def take(line: int, row: dict[str, str]) -> Doubts:
+        doubts: Doubts = []
+        _once(seen, row[columns.id], line, "account")
         for column, spellings in columns.spelling.items():
-            if row.get(column) in spellings:
+            if row[column] in spellings:
                 right = spellings[row[column]]
-                export.doubts.append(Finding(file, line, "spelling", f"{column} {row[column]!r} taken as {right!r}"))
+                doubts.append(("spelling", f"{column} {row[column]!r} taken as {right!r}"))
                 row[column] = right
         export.accounts.append(
             AccountRow(
                 line,
                 row[columns.id],
-                row[columns.name],
-                row[columns.industry] or None,
+                _name(row[columns.name] or row[columns.id]),
+                _name(row[columns.industry]) or None,
                 row[columns.parent] or None,
-                {name: row[name] for name in columns.attributes if row[name]},
+                {name: _name(row[column]) for name, column in columns.attributes.items() if row[column]},
+                tuple(code for code, _ in doubts),
             )
         )
+        return doubts
+
+    _take(folder, file, columns.used, export, take)
+    _check_parents(file, export)
+
+
+def _check_parents(file: str, export: Export) -> None:
+    """A parent that is not there, or that stands below its own child, is doubted: the account is taken without it."""
+    parents = {row.id: row.parent for row in export.accounts}
+    for place, row in enumerate(export.accounts):
+        if row.parent is None:
+            continue
+        if row.parent not in parents:
+            doubt = ("unknown_parent", f"parent {row.parent!r} is not in the export's list")
+        elif _in_a_ring(row.id, parents):
+            doubt = ("parent_ring", f"parent {row.parent!r} stands below {row.id!r} itself")
+        else:
+            continue
+        export.accounts[place] = replace(row, parent=None, flags=(*row.flags, doubt[0]))
+        export.doubts.append(Finding(file, row.line, *doubt))
+
+
+def _in_a_ring(start: str, parents: dict[str, str | None]) -> bool:
+    passed: set[str] = set()
+    above = parents[start]
+    while above is not None and above != start and above not in passed:
+        passed.add(above)
+        above = parents.get(above)
+    return above == start
 
 
 def _products(folder: Path, mapping: Mapping, export: Export) -> None:
     columns, file = mapping.products, mapping.files.products
     seen: dict[str, int] = {}
-    for line, row in _lines(folder, file, (columns.id, columns.name, columns.series, columns.price), export):
-        try:
-            _once(seen, row[columns.id], line, "product")
-            price = _money(row[columns.price], mapping)
-            if price is None:
-                raise _Rejected("missing_price", "the product has no price")
-        except _Rejected as why:
-            export.rejections.append(Finding(file, line, why.code, str(why)))
-            continue
-        export.products.append(ProductRow(line, row[columns.id], row[columns.name], row[columns.series] or None, price))
+
+    def take(line: int, row: dict[str, str]) -> Doubts:
+        _once(seen, row[columns.id], line, "product")
+        price = _money(row[columns.price], mapping)
+        if price is None:
+            raise _Rejected("missing_price", "the product has no price")
+        name, series = _name(row[columns.name] or row[columns.id]), _name(row[columns.series]) or None
+        export.products.append(ProductRow(line, row[columns.id], name, series, price))
+        return []
+
+    _take(folder, file, (columns.id, columns.name, columns.series, columns.price), export, take)
 
 
 def _sellers(folder: Path, mapping: Mapping, export: Export) -> None:
     columns, file = mapping.teams, mapping.files.teams
     seen: dict[str, int] = {}
-    for line, row in _lines(folder, file, (columns.person, columns.manager, columns.region), export):
-        try:
-            _once(seen, row[columns.person], line, "seller")
-            if not row[columns.manager]:
-                raise _Rejected("missing_manager", f"{row[columns.person]!r} has no manager, so no team")
-        except _Rejected as why:
-            export.rejections.append(Finding(file, line, why.code, str(why)))
-            continue
-        export.sellers.append(SellerRow(line, row[columns.person], row[columns.manager], row[columns.region]))
-    working = {seller.person for seller in export.sellers}
-    export.doubts.extend(
-        Finding(file, seller.line, "manager_is_seller", f"{seller.manager!r} is also listed as a seller")
-        for seller in export.sellers
-        if seller.manager in working
-    )
+
+    def take(line: int, row: dict[str, str]) -> Doubts:
+        person, manager, region = row[columns.person], row[columns.manager], row[columns.region]
+        _once(seen, person, line, "seller")
+        if not manager:
+            raise _Rejected("missing_manager", f"{person!r} has no manager, so no team")
+        _check_id(manager, "manager")
+        if region:
+            _check_id(region, "region")
+        export.sellers.append(SellerRow(line, person, manager, region))
+        return []
+
+    _take(folder, file, (columns.person, columns.manager, columns.region), export, take)
+    sellers = {row.person for row in export.sellers}
+    region_of: dict[str, str] = {}
+    for row in export.sellers:
+        if row.manager in sellers:
+            message = f"manager {row.manager!r} is also listed as a seller"
+            export.doubts.append(Finding(file, row.line, "manager_is_seller", message))
+        if region_of.setdefault(row.manager, row.region) != row.region:
+            message = f"{row.manager!r} leads a team in {region_of[row.manager]!r} already; {row.region!r} is left out"
+            export.doubts.append(Finding(file, row.line, "manager_in_two_regions", message))
 
 
 def _opportunities(folder: Path, mapping: Mapping, export: Export, today: date) -> None:
     columns, file = mapping.opportunities, mapping.files.opportunities
     seen: dict[str, int] = {}
     names = _Names(export)
-    for line, row in _lines(folder, file, columns.model_dump().values(), export):
-        try:
-            _once(seen, row[columns.id], line, "opportunity")
-            taken, doubts = _opportunity(line, row, mapping, names, today)
-        except _Rejected as why:
-            export.rejections.append(Finding(file, line, why.code, str(why)))
-            continue
+
+    def take(line: int, row: dict[str, str]) -> Doubts:
+        _once(seen, row[columns.id], line, "opportunity")
+        taken, doubts = _opportunity(line, row, mapping, names, today)
         export.opportunities.append(taken)
-        export.doubts.extend(Finding(file, line, code, message) for code, message in doubts)
+        return doubts
+
+    _take(folder, file, tuple(columns.model_dump().values()), export, take)
 
 
 class _Names:
@@ -235,15 +197,16 @@ def _fold(name: str) -> str:
 
 def _opportunity(
     line: int, row: dict[str, str], mapping: Mapping, names: _Names, today: date
-) -> tuple[OpportunityRow, list[tuple[str, str]]]:
+) -> tuple[OpportunityRow, Doubts]:
     columns = mapping.opportunities
-    doubts: list[tuple[str, str]] = []
+    doubts: Doubts = []
     stage = mapping.process.values.get(row[columns.stage])
     if stage is None:
         known = ", ".join(mapping.process.values)
         raise _Rejected("unknown_stage", f"{columns.stage} {row[columns.stage]!r} is none of {known}")
     opened = _day(row[columns.opened_on], columns.opened_on, mapping, today)
-    closed = _day(row[columns.closed_on], columns.closed_on, mapping, today)
+    # Of an open row this is when it is expected to close, which is a day to come.
+    closed = _day(row[columns.closed_on], columns.closed_on, mapping, today if stage.outcome else None)
     if opened and closed and closed < opened:
         raise _Rejected("closed_before_opened", f"closed on {closed}, opened on {opened}")
     value = _money(row[columns.value], mapping)
@@ -252,56 +215,94 @@ def _opportunity(
     if stage.outcome == "won" and value is None:
         raise _Rejected("won_without_value", f"won without {columns.value}")
     if opened is None:
-        doubts.append(("undated", f"no {columns.opened_on}: when it began is unknown, it counts from the import on"))
+        doubts.append(("undated", f"no {columns.opened_on}: {_since(stage, columns.closed_on)}"))
+    if stage.outcome == "won" and value is not None and value.minor == 0:
+        doubts.append(("won_for_nothing", f"won with {columns.value} 0"))
     owner = _known(row[columns.owner], names.people, "seller", doubts)
     account = _known(row[columns.account], names.accounts, "account", doubts)
-    product: str | None = row[columns.product] or None
-    if product is None:
-        doubts.append(("no_product", "no product"))
-    elif product not in names.products:
-        respelled = names.respelled.get(_fold(product))
-        code = "product_spelling" if respelled else "unknown_product"
-        doubts.append(
-            (code, f"product {product!r} taken as {respelled!r}" if respelled else f"unknown product {product!r}")
-        )
-        product = respelled
+    product = _product(row[columns.product], names, doubts)
     flags = tuple(code for code, _ in doubts)
-    # A lost deal's value of 0 is the export's way of saying "nothing": the price that we lost at is not known.
+    # The value 0 of a deal that is not won is the export's way of saying "nothing": its price is not known.
     money = None if stage.outcome != "won" and value is not None and value.minor == 0 else value
     return OpportunityRow(line, row[columns.id], owner, product, account, stage, opened, closed, money, flags), doubts
 
 
-def _known(name: str, known: set[str], what: str, doubts: list[tuple[str, str]]) -> str | None:
+def _since(stage: StageValue, closed_on: str) -> str:
+    if stage.outcome:
+        return f"when it began is unknown, it counts from its {closed_on} on"
+    return "when it began is unknown, it counts from the import on"
+
+
+def _product(name: str, names: _Names, doubts: Doubts) -> str | None:
+    if not name or name in names.products:
+        return _known(name, names.products, "product", doubts)
+    respelled = names.respelled.get(_fold(name))
+    if respelled is None:
+        return _known(name, names.products, "product", doubts)
+    doubts.append(("product_spelling", f"product {name!r} taken as {respelled!r}"))
+    return respelled
+
+
+def _known(name: str, known: set[str], what: str, doubts: Doubts) -> str | None:
     if not name:
         doubts.append((f"no_{what}", f"no {what}"))
         return None
     if name not in known:
-        doubts.append((f"unknown_{what}", f"{what} {name!r} is not in the export's list"))
+        doubts.append((f"unknown_{what}", f"{what} {name[:LONGEST_ID]!r} is not in the export's list"))
         return None
     return name
 
 
-def _day(text: str, column: str, mapping: Mapping, today: date) -> date | None:
+def _once(seen: dict[str, int], key: str, line: int, what: str) -> None:
+    if not key:
+        raise _Rejected("missing_id", f"the {what} has no id")
+    _check_id(key, what)
+    if key in seen:
+        raise _Rejected("duplicate_id", f"{what} {key!r} stands on line {seen[key]} already")
+    seen[key] = line
+
+
+def _check_id(text: str, what: str) -> None:
+    if len(text) > LONGEST_ID:
+        raise _Rejected("bad_id", f"the {what}'s id has {len(text)} characters; at most {LONGEST_ID} are allowed")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise _Rejected("bad_id", f"the {what}'s id {text!r} has a line break or control character in it")
+
+
+def _name(text: str) -> str:
+    """A name or value on one line. Rejects what is too long to be one."""
+    name = " ".join(text.split())
+    if len(name) > LONGEST_NAME:
+        raise _Rejected("too_long", f"a cell has {len(name)} characters; at most {LONGEST_NAME} are allowed")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise _Rejected("control_character", f"{name!r} has a control character in it")
+    return name
+
+
+def _day(text: str, column: str, mapping: Mapping, latest: date | None) -> date | None:
     if not text:
         return None
     try:
         day = datetime.strptime(text, mapping.date_format).date()  # noqa: DTZ007 - a calendar day has no time zone
     except ValueError:
-        raise _Rejected("bad_date", f"{column} {text!r} is not a date like {mapping.date_format}") from None
-    if day > today:
-        raise _Rejected("date_in_future", f"{column} {text!r} is after today, {today}")
-    if day.year < 1970:
-        raise _Rejected("bad_date", f"{column} {text!r} is before 1970")
+        raise _Rejected("bad_date", f"{column} {text[:40]!r} is not a date like {mapping.date_format}") from None
+    if latest is not None and day > latest:
+        raise _Rejected("date_in_future", f"{column} {text!r} is after today, {latest}")
+    if not EARLIEST <= day <= date(2199, 12, 31):
+        raise _Rejected("bad_date", f"{column} {text!r} is not between 1970 and 2199")
     return day
 
 
 def _money(text: str, mapping: Mapping) -> Money | None:
     if not text:
         return None
+    if not AMOUNT.fullmatch(text):
+        raise _Rejected("bad_money", f"{text[:40]!r} is not an amount of money such as 1054, 1,054 or 12.30")
+    if text.startswith("-"):
+        raise _Rejected("negative_money", f"{text!r} is negative")
     try:
-        money = Money.parse(text, mapping.currency)
+        return Money.parse(text, mapping.currency)
+    except ValidationError:
+        raise _Rejected("bad_money", f"{text!r} is more money than there is") from None
     except ValueError as error:
         raise _Rejected("bad_money", str(error)) from None
-    if money.minor < 0:
-        raise _Rejected("negative_money", f"{text!r} is negative")
-    return money

@@ -1,38 +1,49 @@
 """Carrying out an import: the account service's part first, then the opportunities, through the same commands as the API.
 
-Every row is one append, so a run that was stopped is resumed by running it again: what is there already changes nothing.
+Every row is one append, addressed by (system, id): it makes what is not there, changes what differs, and does nothing otherwise.
+That alone makes a run resumable by running it again, and a second run a run without events. So rows carry no command ids: these
+would cost a look-up each and would answer a row that somebody has changed in between with what was true before.
+
+Rows without a business date: see `steps` for opportunities. Accounts and products count from the import on; people and teams
+from the first dated opportunity.
 """
 
+import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
-from services.account.commands import upsert_account, upsert_person, upsert_product, upsert_team
-from services.account.domain.account import AccountInput
-from services.account.domain.person import PersonInput
-from services.account.domain.product import ProductInput
-from services.account.domain.team import TeamInput
-from services.account.domain.values import Reference
 from services.imports import steps
 from services.imports.mapping import Mapping
-from services.imports.reading import AccountRow, Export, Finding, OpportunityRow
+from services.imports.organisation import Key, Task, known_already, phases, team_key
+from services.imports.rows import Export, Finding, OpportunityRow
 from services.opportunity.commands import anyone, define_process, upsert
+from services.opportunity.domain.opportunity.state import OpportunityState
+from shared.contracts.opportunity import OpportunityOpened
 from shared.contracts.refusal import RefusedError
-from shared.eventstore.commands import CommandContext, Commands, Decide, Outcome
+from shared.eventstore.commands import CommandContext, Commands, Decide
 from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.ids import new_id
 
-CHUNK = 500
+CHUNK = 500  # rows between two words of progress
+RARELY = 100_000  # new objects between two looks for garbage: an import makes millions, and hardly any form rings
+
+Item = tuple[CommandContext, JsonObject, Decide]
 Progress = Callable[[int, int], None]
+"""Rows done, rows in all."""
 
 
 @dataclass(slots=True)
 class Result:
-    """Per file: rows created, changed, unchanged, rejected; together they are the rows read. `won` is that of the rows taken."""
+    """What came of a run; in a dry run, what would have come.
+
+    `counts`: file → read, taken, rejected, and of the taken: created, changed, unchanged. `won`: rows taken that are won, and
+    `won_minor` their sum in minor units of the mapping's currency. `last`: service → position of the last event written.
+    """
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     doubts: list[Finding] = field(default_factory=list)
@@ -40,8 +51,8 @@ class Result:
     won: int = 0
     won_minor: int = 0
     events: int = 0
-    last_position: dict[str, int] = field(default_factory=dict)
-    versions: dict[str, dict[str, int]] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=lambda: {"account": 0, "opportunity": 0})
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,183 +86,162 @@ class Import:
         self._progress = progress
         self._correlation = new_id()
         self._done = 0
-        self._ids: dict[tuple[str, str], str] = {}
-        self._rejected: set[tuple[str, int]] = set()
-        self.result = Result(doubts=list(export.doubts), rejections=list(export.rejections))
+        self._ids: dict[Key, str] = {}
+        self._process = mapping.process.definition
+        self._process_is_new = False
+        self._team_of = {row.manager: team_key(row.manager) for row in export.sellers}
+        self._team_of |= {row.person: team_key(row.manager) for row in export.sellers}
+        self.result = Result(doubts=list(export.doubts), rejections=list(export.rejections), dry_run=dry_run)
 
     async def run(self) -> Result:
         """Carry it out. Business refusals become rejections of their rows; anything else ends the run, to be resumed."""
-        export, files = self._export, self._mapping.files
-        for file, read in export.read.items():
-            rejected = sum(finding.file == file for finding in export.rejections)
-            self.result.counts[file] = Counter(read=read, rejected=rejected)
-        await self._organisation()
-        await self._products()
-        for rows in _by_generation(export.accounts):
-            await self._rows(self._services.account, files.accounts, [(row.line, self._account(row)) for row in rows])
-        await self._one(
-            self._services.opportunity, lambda work: define_process(work, self._mapping.process.key, self._process)
-        )
-        rows_of_deals = [(row.line, self._opportunity(row)) for row in export.opportunities]
-        await self._rows(self._services.opportunity, files.opportunities, rows_of_deals)
-        taken = [row for row in export.opportunities if (files.opportunities, row.line) not in self._rejected]
-        won = [row.value for row in taken if row.stage.outcome == "won" and row.value is not None]
-        self.result.won, self.result.won_minor = len(won), sum(value.minor for value in won)
+        refused = Counter(finding.file for finding in self._export.rejections)
+        for file, read in self._export.read.items():
+            self.result.counts[file] = Counter(read=read, rejected=refused[file])
+        self._advance(refused.total())
+        with _seldom_collecting_garbage():
+            await self._organisation()
+            await self._define_process()
+            await self._opportunities()
         return self.result
 
-    @property
-    def _process(self) -> Any:
-        return steps.process_of(self._mapping)
-
     async def _organisation(self) -> None:
-        """Regions are teams above the managers' teams. Nothing says since when; the first opportunity shows that they were there."""
-        rows, commands, system = self._export.sellers, self._services.account, self._mapping.system
-        since = self._first_day()
-        people = dict.fromkeys([*(row.manager for row in rows), *(row.person for row in rows)])
-        for name in people:
-            await self._one(
-                commands,
-                self._keeping(
-                    "person",
-                    name,
-                    lambda work, n=name: upsert_person(  # type: ignore[misc]
-                        work, system, n, PersonInput(name=n)
-                    ),
-                ),
-                since,
-            )
-        for region in dict.fromkeys(row.region for row in rows if row.region):
-            await self._one(
-                commands,
-                self._keeping(
-                    "region",
-                    region,
-                    lambda work, n=region: upsert_team(  # type: ignore[misc]
-                        work, system, f"region {n}", TeamInput(name=n)
-                    ),
-                ),
-                since,
-            )
-        teams: dict[str, list[str]] = {}
-        regions = {row.manager: row.region for row in rows}
-        for row in rows:
-            teams.setdefault(row.manager, []).append(row.person)
-        for manager, members in teams.items():
-            team = self._team(manager, members, regions[manager])
-            await self._one(
-                commands,
-                self._keeping(
-                    "team",
-                    manager,
-                    lambda work, n=manager, t=team: upsert_team(  # type: ignore[misc]
-                        work, system, n, t
-                    ),
-                ),
-                since,
-            )
-        for row in rows:
-            self._ids["team of", row.person] = self._ids["team", row.manager]
-            self._ids.setdefault(("team of", row.manager), self._ids["team", row.manager])
-        self.result.counts[self._mapping.files.teams]["taken"] = len(rows)
-        self._advance(len(rows))
+        sellers, system = self._export.sellers, self._mapping.system
+        known: set[Key] = set()
 
-    def _team(self, manager: str, members: Iterable[str], region: str) -> TeamInput:
-        if self._dry_run:  # whom it refers to has not been recorded
-            return TeamInput(name=manager)
-        system = self._mapping.system
-        return TeamInput(
-            name=manager,
-            parent=Reference(system=system, external_id=f"region {region}") if region else None,
-            manager=Reference(system=system, external_id=manager),
-            members=tuple(Reference(system=system, external_id=member) for member in members),
+        async def look(work: Work) -> JsonObject:
+            known.update(await known_already(work, sellers, system))
+            return {}
+
+        await self._services.account.run(replace(self._context(), dry_run=True), {}, look)
+        tasks = phases(self._export, self._mapping, self._first_day(), known)
+        if self._dry_run:
+            await self._rehearse([task for phase in tasks for task in phase])
+            return
+        for phase in tasks:
+            for start in range(0, len(phase), CHUNK):
+                chunk = phase[start : start + CHUNK]
+                items: list[Item] = [(self._context(task.since), {}, _one(task)) for task in chunk]
+                outcomes = await self._services.account.run_many(items)
+                for task, outcome in zip(chunk, outcomes, strict=True):
+                    if isinstance(outcome, Exception):
+                        self._settle(task, outcome)
+                    else:
+                        self._settle(task, outcome.answer)
+                        self._written("account", outcome.last)
+
+    async def _rehearse(self, tasks: Sequence[Task]) -> None:
+        """All tasks in one decision that is never written: each sees what those before it would have made."""
+        answers: list[JsonObject | Exception] = []
+
+        async def decide(work: Work) -> JsonObject:
+            answers.clear()
+            for task in tasks:
+                try:
+                    answers.append(await _one(task)(work))
+                except RefusedError as refusal:
+                    answers.append(refusal)
+            return {}
+
+        await self._services.account.run(self._context(), {}, decide)
+        for task, answer in zip(tasks, answers, strict=True):
+            self._settle(task, answer)
+
+    def _settle(self, task: Task, answer: JsonObject | Exception) -> None:
+        if task.is_row:
+            self._row(task.file, task.line, answer)
+            self._advance(1)
+        elif isinstance(answer, RefusedError):  # what is derived from rows is doubted; the rows themselves are taken
+            self.result.doubts.append(Finding(task.file, task.line, answer.reasons[0].code, f"{task.key[1]}: {answer}"))
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            self.result.events += answer["events"]
+        if not isinstance(answer, Exception):
+            self._ids[task.key] = answer["id"]
+
+    async def _define_process(self) -> None:
+        key, process = self._mapping.process.key, self._process
+        outcome = await self._services.opportunity.run(
+            self._context(), {}, lambda work: define_process(work, key, process)
         )
+        self._process_is_new = bool(outcome.events)
+        self.result.events += len(outcome.events)
+        self._written("opportunity", outcome.last)
 
-    async def _products(self) -> None:
-        rows = [
-            (
-                row.line,
-                self._keeping("product", row.id, lambda work, r=row: upsert_product(  # type: ignore[misc]
-                    work, self._mapping.system, r.id, ProductInput(name=r.name, series=r.series, list_price=r.price)
-                )),
-            )
-            for row in self._export.products
-        ]  # fmt: skip
-        await self._rows(self._services.account, self._mapping.files.products, rows)
+    async def _opportunities(self) -> None:
+        file = self._mapping.files.opportunities
+        rows = self._export.opportunities
+        for start in range(0, len(rows), CHUNK):
+            chunk = [self._doubting(row) for row in rows[start : start + CHUNK]]
+            items: list[Item] = [(self._context(), {}, self._opportunity(row)) for row in chunk]
+            for row, outcome in zip(chunk, await self._services.opportunity.run_many(items), strict=True):
+                if isinstance(outcome, Exception):
+                    self._row(file, row.line, outcome)
+                    continue
+                self._row(file, row.line, outcome.answer)
+                self._written("opportunity", outcome.last)
+                if row.stage.outcome == "won" and row.value is not None:
+                    self.result.won += 1
+                    self.result.won_minor += row.value.minor
+            self._advance(len(chunk))
 
-    def _account(self, row: AccountRow) -> Decide:
-        system, known = self._mapping.system, {account.id for account in self._export.accounts}
-        fields: dict[str, Any] = {"name": row.name, "industry": row.industry, "attributes": dict(row.attributes)}
-        if row.parent in known and not self._dry_run:
-            fields["parent"] = Reference(system=system, external_id=row.parent)
-        flags = sorted(
-            {f.code for f in self._export.doubts if (f.file, f.line) == (self._mapping.files.accounts, row.line)}
-        )
-        if row.parent and row.parent not in known:
-            flags.append("unknown_parent")
-        account = AccountInput(flags=tuple(flags), **fields)
-        return self._keeping("account", row.id, lambda work: upsert_account(work, system, row.id, account))
+    def _doubting(self, row: OpportunityRow) -> OpportunityRow:
+        """The row, flagged when something that it names was refused."""
+        named = {"account": row.account, "product": row.product, "person": row.owner}
+        refused = [kind for kind, name in named.items() if name and (kind, name) not in self._ids]
+        file = self._mapping.files.opportunities
+        self.result.doubts += [
+            Finding(file, row.line, f"{kind}_refused", f"{kind} {named[kind]!r} was refused, so it is left out")
+            for kind in refused
+        ]
+        return replace(row, doubts=(*row.doubts, *(f"{kind}_refused" for kind in refused)))
 
     def _opportunity(self, row: OpportunityRow) -> Decide:
         mapping, start_of_day = self._mapping, self._calendar.start_of_day
-        wanted = steps.opening(
-            row,
-            mapping,
-            start_of_day,
+        parties = steps.Parties(
             account_id=self._ids.get(("account", row.account or "")),
             owner_id=self._ids.get(("person", row.owner or "")),
-            team_id=self._ids.get(("team of", row.owner or "")),
+            team_id=self._ids.get(self._team_of.get(row.owner or "", ("", ""))),
             product_id=self._ids.get(("product", row.product or "")),
         )
+        wanted = steps.opening(row, mapping, start_of_day, parties)
 
         async def decide(work: Work) -> JsonObject:
-            if self._dry_run:  # the process has not been recorded
+            if self._dry_run and self._process_is_new:  # it was not written, so each decision defines it for itself
                 await define_process(work, mapping.process.key, self._process)
-            return await upsert(
-                work,
-                mapping.system,
-                row.id,
-                wanted,
-                anyone,
-                lambda state: steps.steps(state, row, wanted, mapping, start_of_day),
-            )
+            before = len(work.pending)
+
+            def due(state: OpportunityState) -> Sequence[object]:
+                new = any(isinstance(pending.event, OpportunityOpened) for pending in work.pending)
+                return steps.steps(state, row, wanted, mapping, start_of_day, new=new)
+
+            answer = await upsert(work, mapping.system, row.id, wanted, anyone, due)
+            return {
+                "id": answer["opportunity_id"],
+                "created": answer["created"],
+                "events": len(work.pending) - before,
+            }
 
         return decide
 
-    def _keeping(self, kind: str, key: str, upsert_one: Callable[[Work], Awaitable[str]]) -> Decide:
-        async def decide(work: Work) -> JsonObject:
-            found = await upsert_one(work)
-            self._ids[kind, key] = found
-            return {"id": found, "created": work.expected.get(next(iter(work.versions), ""), 0) == 0}
-
-        return decide
-
-    async def _rows(self, commands: Commands, file: str, rows: Sequence[tuple[int, Decide]]) -> None:
+    def _row(self, file: str, line: int, answer: JsonObject | Exception) -> None:
+        """Count a row. Raises what is no refusal: the run ends, and what it has written stays."""
         count = self.result.counts[file]
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
-            results = await commands.run_many([(self._context(None), {}, decide) for _, decide in chunk])
-            for (line, _), outcome in zip(chunk, results, strict=True):
-                if isinstance(outcome, RefusedError):
-                    self._rejected.add((file, line))
-                    self.result.rejections.append(Finding(file, line, outcome.reasons[0].code, str(outcome)))
-                    count["rejected"] += 1
-                elif isinstance(outcome, Exception):
-                    raise outcome
-                else:
-                    self._count(count, outcome)
-            self._advance(len(chunk))
-
-    def _count(self, count: Counter[str], outcome: Outcome) -> None:
-        created = bool(outcome.answer.get("created")) and bool(outcome.events)
+        if isinstance(answer, RefusedError):
+            self.result.rejections.append(Finding(file, line, answer.reasons[0].code, str(answer)))
+            count["rejected"] += 1
+            return
+        if isinstance(answer, Exception):
+            raise answer
         count["taken"] += 1
-        count["created" if created else "changed" if outcome.events else "unchanged"] += 1
-        self.result.events += len(outcome.events)
+        count["created" if answer["created"] else "changed" if answer["events"] else "unchanged"] += 1
+        self.result.events += answer["events"]
 
-    async def _one(self, commands: Commands, decide: Decide, occurred_at: datetime | None = None) -> None:
-        outcome = await commands.run(self._context(occurred_at), {}, decide)
-        self.result.events += len(outcome.events)
+    def _written(self, service: str, last: int) -> None:
+        self.result.last[service] = max(self.result.last[service], last)
 
-    def _context(self, occurred_at: datetime | None) -> CommandContext:
+    def _context(self, occurred_at: datetime | None = None) -> CommandContext:
         return CommandContext(
             actor=f"import/{self._mapping.system}",
             now=self._now,
@@ -269,14 +259,23 @@ class Import:
         self._progress(self._done, sum(self._export.read.values()))
 
 
-def _by_generation(accounts: Sequence[AccountRow]) -> list[list[AccountRow]]:
-    """Parents before their children; rows of a ring of parents come last, where the domain refuses what closes the ring."""
-    left, done = list(accounts), set[str]()
-    known = {account.id for account in accounts}
-    generations: list[list[AccountRow]] = []
-    while left:
-        ready = [row for row in left if row.parent not in known or row.parent in done] or left
-        generations.append(ready)
-        done |= {row.id for row in ready}
-        left = [row for row in left if row.id not in done]
-    return generations
+def _one(task: Task) -> Decide:
+    async def decide(work: Work) -> JsonObject:
+        before = len(work.pending)
+        entity_id = await task.act(work)
+        events = len(work.pending) - before
+        created = events > 0 and work.expected.get(f"{task.key[0]}-{entity_id}") == 0
+        return {"id": entity_id, "created": created, "events": events}
+
+    return decide
+
+
+@contextmanager
+def _seldom_collecting_garbage() -> Iterator[None]:
+    """Collections would walk over all that is kept, again and again: a fifth of the time of a large import."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(RARELY, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
