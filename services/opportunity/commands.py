@@ -189,6 +189,6 @@ def claim_id(system: str, external_id: str) -> str:
             expected="such as crm",
             kind="input",
         )
-    if not external_id or len(external_id) > 200:
+    if not external_id.strip() or len(external_id) > 200 or "\0" in external_id:
         raise refuse("bad_external_id", "an external id has 1 to 200 characters", field="external_id", kind="input")
     return f"{system}:{external_id}"
