@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import orjson
 from fastapi import Depends, Header, Query, Request, Response
@@ -119,8 +120,11 @@ class Commander:
     context: CommandContext
     path: str
 
-    async def run(self, body: BaseModel | None, decide: Decide, *, status: int = 200) -> Response:
-        """Decide, append, answer. `status` 201 for what makes something new (a replay answers as the first time)."""
+    async def run(
+        self, body: BaseModel | None, decide: Decide, *, status: int = 200, location: str | None = None
+    ) -> Response:
+        """Decide, append, answer. `status` 201 for what makes something new (a replay answers as the first time): it is found
+        under `location` followed by its id."""
         outcome = await self.outcome(body, decide)
         answer = await self.answer(outcome)
         code = status if answer.get("created", True) else 200
@@ -129,6 +133,8 @@ class Commander:
             headers[POSITION] = answer["position"]
         if outcome.replayed:
             headers[REPLAYED] = "true"
+        if code == 201 and location is not None:
+            headers["Location"] = location + quote(str(answer["id"]))
         return Response(orjson.dumps(answer), code, headers, "application/json")
 
     async def outcome(self, body: BaseModel | None, decide: Decide) -> Outcome:
@@ -156,7 +162,8 @@ class Commander:
 
     async def _item(self, index: int, outcome: Outcome | Exception) -> BatchItem:
         if isinstance(outcome, Outcome):
-            return BatchItem(index=index, status=200, answer=CommandAnswer(**await self.answer(outcome)))
+            answer = await self.answer(outcome)
+            return BatchItem(index=index, status=201 if answer["created"] else 200, answer=CommandAnswer(**answer))
         problem = problem_of(outcome)
         if problem is None:
             raise outcome

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contracts.refusal import Reason, RefusedError
 from shared.eventstore.types import (
@@ -23,7 +24,7 @@ from shared.eventstore.types import (
     StoreBusyError,
     VersionConflictError,
 )
-from shared.projections.folding import transient
+from shared.projections.parking import transient
 from shared.projections.reads import NotBuiltError, NotYetVisibleError
 from shared.projections.tokens import BadTokenError
 
@@ -156,8 +157,31 @@ def install(app: FastAPI) -> None:
     """Turn every error into a problem. What nobody foresaw is logged with its trace and told without its details."""
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _handle)
-    # Under `Exception` the framework would answer and raise it again; under its base class it only answers.
-    app.add_exception_handler(BaseException, _handle)  # type: ignore[arg-type]
+    app.add_middleware(Told)
+
+
+class Told:
+    """Answers for every other error. (A handler for `Exception` would stand outside of what observes requests, and the
+    framework would raise the error again after answering.)"""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = scope["type"] != "http"
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            if started:
+                raise
+            response = await _handle(Request(scope), error)
+            await response(scope, receive, send)
 
 
 async def _handle(request: Request, error: Exception) -> JSONResponse:
