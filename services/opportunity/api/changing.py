@@ -1,0 +1,116 @@
+"""Changing an opportunity: a route for each step, made from one table, and several steps in one append."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Response
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from services.opportunity.api.references import OrganisationNow
+from services.opportunity.api.roles import MAY_COMMAND
+from services.opportunity.api.steps import STEPS, Step
+from services.opportunity.commands import change
+from services.opportunity.domain.opportunity.decide import Change
+from services.opportunity.visibility import within
+from shared.contracts.opportunity import Code, EntityId
+from shared.eventstore.commands import Work
+from shared.eventstore.types import JsonObject
+from shared.web.commanding import ANSWERS, Commander, Commanding
+
+router = APIRouter(tags=["opportunities: changing"], dependencies=[MAY_COMMAND])
+OpportunityId = Annotated[EntityId, Path(description="The opportunity.")]
+
+
+class Changes(BaseModel):
+    """Steps to take one after the other, each with its `action`; all are recorded, or none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    changes: tuple[Change, ...] = Field(min_length=1, max_length=100)
+
+
+@router.post(
+    "/opportunities/{opportunity_id}/changes",
+    summary="Several steps in one append",
+    operation_id="changes",
+    **ANSWERS,
+)
+async def changes(
+    opportunity_id: OpportunityId,
+    body: Annotated[
+        Changes,
+        Body(
+            openapi_examples={
+                "two steps": {
+                    "value": {
+                        "changes": [
+                            {"action": step.operation, **step.example}
+                            for step in STEPS
+                            if step.operation in ("amount", "comment")
+                        ]
+                    }
+                }
+            }
+        ),
+    ],
+    command: Commanding,
+    organisation: OrganisationNow,
+) -> Response:
+    return await _carry_out(opportunity_id, body, list(body.changes), command, organisation, "changes")
+
+
+async def _carry_out(
+    opportunity_id: str,
+    body: BaseModel,
+    commands: list[Any],
+    command: Commander,
+    organisation: OrganisationNow,
+    prefix: str = "",
+) -> Response:
+    known = await organisation.known(commands)
+
+    async def decide(work: Work) -> JsonObject:
+        known.check(commands, prefix)
+        answer = await change(work, opportunity_id, commands, within(command.scope))
+        return {"id": answer["opportunity_id"]}
+
+    return await command.run(body, decide)
+
+
+def _add(step: Step) -> None:
+    async def route(
+        opportunity_id: OpportunityId, body: Any, command: Commanding, organisation: OrganisationNow
+    ) -> Response:
+        return await _carry_out(opportunity_id, body, [body], command, organisation)
+
+    async def coded(
+        opportunity_id: OpportunityId, code: Any, body: Any, command: Commanding, organisation: OrganisationNow
+    ) -> Response:
+        said = body.model_dump(exclude_unset=True) | {step.code: code}
+        return await _carry_out(opportunity_id, body, [step.command(**said)], command, organisation)
+
+    model = step.command if step.code is None else _without(step.command, step.code)
+    chosen = route if step.code is None else coded
+    chosen.__annotations__["body"] = Annotated[model, Body(openapi_examples={"example": {"value": step.example}})]
+    if step.code is not None:
+        chosen.__annotations__["code"] = Annotated[Code, Path(alias=step.code, description="What is taken back.")]
+    router.add_api_route(
+        f"/opportunities/{{opportunity_id}}/{step.path}",
+        chosen,
+        methods=["POST"],
+        summary=step.summary,
+        operation_id=step.operation,
+        **ANSWERS,
+    )
+
+
+def _without(command: type[BaseModel], code: str) -> type[BaseModel]:
+    """The command without a field that stands in the path."""
+    fields: dict[str, Any] = {
+        name: (field.rebuild_annotation(), field) for name, field in command.model_fields.items() if name != code
+    }
+    config = ConfigDict(frozen=True, extra="forbid")
+    return create_model(f"{command.__name__}Body", __config__=config, __doc__=command.__doc__, **fields)
+
+
+for _step in STEPS:
+    _add(_step)
