@@ -1,10 +1,11 @@
 """Settings from the environment (`KEYFOLD_…`), checked at start with every fault named at once."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.kit.calendar import BusinessCalendar
@@ -14,6 +15,17 @@ PREFIX = "KEYFOLD_"
 
 class SettingsError(ValueError):
     """The environment does not make a configuration; the message has a line per fault, with the variable's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistributedSettings:
+    """What processes that run apart must have been told."""
+
+    database_url: str = field(repr=False)
+    log_url: str = field(repr=False)
+    secret: bytes = field(repr=False)
+    issuer: str
+    jwks_url: str
 
 
 class Settings(BaseSettings):
@@ -45,13 +57,28 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = Field(default="json", description="of the log on standard error")
 
-    @field_validator("database_url", "log_url")
+    @field_validator("database_url")
     @classmethod
-    def _known_address(cls, value: SecretStr | None) -> SecretStr | None:
-        known = {"postgresql", "postgres", "kafka"}
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in known:
-            raise ValueError(f"an address begins with one of {', '.join(sorted(known))}://")
+    def _database_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return _address(value, ("postgresql", "postgres"))
+
+    @field_validator("log_url")
+    @classmethod
+    def _log_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return _address(value, ("kafka", "postgresql", "postgres"))
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("an address begins with https:// or http:// and names a host")
         return value
+
+    @model_validator(mode="after")
+    def _keys_of_the_issuer(self) -> Self:
+        if (self.issuer is None) != (self.jwks_url is None):
+            raise ValueError(f"{PREFIX}ISSUER and {PREFIX}JWKS_URL belong together: set both or neither")
+        return self
 
     @field_validator("time_zone")
     @classmethod
@@ -63,11 +90,50 @@ class Settings(BaseSettings):
     def calendar(self) -> BusinessCalendar:
         return BusinessCalendar(self.time_zone, self.fiscal_year_start_month, self.week_start)
 
+    def for_distributed(self) -> DistributedSettings:
+        """What `keyfold serve` and `keyfold work` need. Raises SettingsError naming everything that is not set."""
+        needed = ("database_url", "log_url", "secret", "issuer", "jwks_url")
+        missing = [_missing(name) for name in needed if getattr(self, name) is None]
+        if (
+            self.database_url is None
+            or self.log_url is None
+            or self.secret is None
+            or self.issuer is None
+            or self.jwks_url is None
+        ):
+            raise SettingsError("\n".join(missing))
+        return DistributedSettings(
+            self.database_url.get_secret_value(),
+            self.log_url.get_secret_value(),
+            self.secret.get_secret_value().encode(),
+            self.issuer,
+            self.jwks_url,
+        )
+
+
+def _missing(name: str) -> str:
+    return f"{PREFIX}{name.upper()}: not set: {Settings.model_fields[name].description}"
+
+
+def _address(value: SecretStr | None, known: tuple[str, ...]) -> SecretStr | None:
+    if value is not None:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in known or not parts.netloc:
+            raise ValueError(
+                f"an address begins with one of {', '.join(f'{one}://' for one in known)} and names a host"
+            )
+    return value
+
 
 def load_settings() -> Settings:
     """Raises SettingsError."""
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"{PREFIX}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
-        raise SettingsError("\n".join(faults)) from None
+        raise SettingsError("\n".join(_fault(one["loc"], one["msg"]) for one in error.errors())) from None
+
+
+def _fault(where: tuple[int | str, ...], message: str) -> str:
+    """A line about one variable, or about several that do not fit together. Never the value: it may be a secret."""
+    message = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(where[0]).upper()}: {message}" if where else message

@@ -22,6 +22,11 @@ class ListenError(Exception):
 class PortInUseError(ListenError):
     """Another program listens on the port."""
 
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} of {host} is in use by another program: stop that one, or set KEYFOLD_PORT to a free port"
+        )
+
 
 async def serve_http(
     app: ASGIApp,
@@ -99,9 +104,7 @@ def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
 
 def _explained(error: OSError, host: str, port: int) -> ListenError:
     if error.errno == errno.EADDRINUSE:
-        return PortInUseError(
-            f"port {port} of {host} is in use by another program: stop that one, or set KEYFOLD_PORT to a free port"
-        )
+        return PortInUseError(host, port)
     if error.errno == errno.EACCES:
         return ListenError(f"listening on port {port} of {host} is not permitted: set KEYFOLD_PORT to one above 1023")
     return ListenError(f"cannot listen on port {port} of {host} ({error.strerror or error}): change KEYFOLD_HOST")

@@ -1,0 +1,92 @@
+"""Settings from the environment: every fault by its variable's name, never a secret's value."""
+
+import pytest
+
+from shared.kit.settings import PREFIX, Settings, SettingsError, load_settings
+
+COMPLETE = {
+    "DATABASE_URL": "postgresql://keyfold:hunter2hunter2@db/postgres",
+    "LOG_URL": "kafka://kafka:9092",
+    "SECRET": "hunter2hunter2hunter2",
+    "ISSUER": "https://login.example.test",
+    "JWKS_URL": "https://login.example.test/keys",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
+    for name, value in values.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    return load_settings()
+
+
+def test_nothing_set_is_the_embedded_form() -> None:
+    settings = load_settings()
+    assert settings.database_url is None
+    assert (settings.host, settings.port, settings.time_zone) == ("127.0.0.1", 8080, "Asia/Shanghai")
+
+
+def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded(
+            monkeypatch,
+            PORT="99999",
+            TIME_ZONE="Asia/Atlantis",
+            DATABASE_URL="kafka://kafka:9092",
+            LOG_URL="amqp://queue",
+            JWKS_URL="login.example.test/keys",
+            SECRET="too short",
+            FISCAL_YEAR_START_MONTH="13",
+            LOG_LEVEL="loud",
+        )
+    faults = str(refused.value).splitlines()
+    assert sorted(fault.split(":")[0] for fault in faults) == sorted(
+        f"{PREFIX}{name}"
+        for name in (
+            "PORT", "TIME_ZONE", "DATABASE_URL", "LOG_URL", "JWKS_URL", "SECRET", "FISCAL_YEAR_START_MONTH", "LOG_LEVEL",
+        )
+    )  # fmt: skip
+    assert "Asia/Atlantis" in next(fault for fault in faults if "TIME_ZONE" in fault)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LOG_URL", "SECRET"])
+def test_a_faulty_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded(monkeypatch, **{name: "hunter2"})
+    assert "hunter2" not in str(refused.value)
+    assert f"{PREFIX}{name}" in str(refused.value)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded(monkeypatch, **COMPLETE)
+    for shown in (repr(settings), str(settings), repr(settings.for_distributed()), settings.model_dump_json()):
+        assert "hunter2" not in shown
+
+
+def test_an_issuer_without_its_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="KEYFOLD_ISSUER and KEYFOLD_JWKS_URL"):
+        loaded(monkeypatch, ISSUER="https://login.example.test")
+
+
+def test_processes_that_run_apart_need_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = loaded(monkeypatch, **COMPLETE).for_distributed()
+    assert (found.database_url, found.log_url) == (COMPLETE["DATABASE_URL"], COMPLETE["LOG_URL"])
+    assert (found.secret, found.issuer, found.jwks_url) == (
+        COMPLETE["SECRET"].encode(),
+        COMPLETE["ISSUER"],
+        COMPLETE["JWKS_URL"],
+    )
+
+
+@pytest.mark.parametrize("given", [(), ("DATABASE_URL",), ("DATABASE_URL", "LOG_URL", "SECRET")])
+def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]) -> None:
+    settings = loaded(monkeypatch, **{name: COMPLETE[name] for name in given})
+    with pytest.raises(SettingsError) as refused:
+        settings.for_distributed()
+    named = [line.split(":")[0].removeprefix(PREFIX) for line in str(refused.value).splitlines()]
+    assert named == [name for name in COMPLETE if name not in given]

@@ -1,0 +1,30 @@
+"""Trace context: a caller's trace is continued, a malformed one is replaced."""
+
+import uuid
+
+import pytest
+
+from shared.kit.trace import continued
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def test_the_callers_trace_is_continued_with_a_span_of_our_own() -> None:
+    trace = continued(f" 00-{TRACE}-{SPAN}-00 ")
+    assert (trace.trace_id, trace.flags) == (TRACE, "00")
+    assert trace.span_id != SPAN
+    assert trace.traceparent == f"00-{TRACE}-{trace.span_id}-00"
+    assert trace.correlation_id == uuid.UUID(TRACE)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None, "", "garbage", f"00-{TRACE}-{SPAN}", f"00-{TRACE.upper()}-{SPAN}-01", f"ff-{TRACE}-{SPAN}-01",
+        f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE}-{SPAN}-01-more", "0" * 10_000,
+    ],
+)  # fmt: skip
+def test_without_a_good_header_a_trace_begins(header: str | None) -> None:
+    first, second = continued(header), continued(header)
+    assert first.trace_id not in (TRACE, second.trace_id)
+    assert continued(first.traceparent).trace_id == first.trace_id
