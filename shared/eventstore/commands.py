@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -83,6 +84,9 @@ class Commands:
         self._secret = secret
         self._clock = clock
         self._states = States(store, states)
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     async def run(self, context: CommandContext, input: JsonObject, decide: Decide) -> Outcome:  # noqa: A002
         """Decide and append. `decide` may run several times, so it changes nothing but its `Work`.

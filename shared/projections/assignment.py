@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.log.port import PARTITIONS
@@ -14,6 +15,7 @@ from shared.projections.tables import worker
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 5.0
+FORGOTTEN_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
@@ -37,7 +39,7 @@ class Assignment:
                 await asyncio.wait_for(stop.wait(), BEAT_SECONDS)
             try:
                 await self._beat()
-            except (OSError, DBAPIError) as error:
+            except (OSError, TimeoutError, DBAPIError, PoolTimeoutError) as error:
                 log.warning("no heartbeat", worker=self.worker_id, error=str(error))
 
     async def leave(self) -> None:
@@ -49,8 +51,9 @@ class Assignment:
         beat = insert(worker).values(worker_id=self.worker_id, seen_at=now)
         async with self._engine.begin() as connection:
             await connection.execute(beat.on_conflict_do_update(index_elements=["worker_id"], set_={"seen_at": now}))
-            living = await connection.execute(select(worker.c.worker_id).where(alive()).order_by(worker.c.worker_id))
-            workers = list(living.scalars())
+            living = await connection.execute(select(worker.c.worker_id).where(alive()))
+            workers = sorted({self.worker_id, *living.scalars()})
+            await connection.execute(_FORGET_DEAD)
         rank = workers.index(self.worker_id)
         self.current = frozenset(p for p in range(PARTITIONS) if p % len(workers) == rank)
 
@@ -58,3 +61,13 @@ class Assignment:
 def alive() -> ColumnElement[bool]:
     """The workers whose heart has beaten lately, by the database's clock."""
     return worker.c.seen_at > func.clock_timestamp() - text(f"interval '{DEAD_SECONDS} seconds'")
+
+
+# Rows of workers that died without leaving. One that was only frozen beats again and is back.
+_FORGET_DEAD = delete(worker).where(
+    worker.c.worker_id.in_(
+        select(worker.c.worker_id)
+        .where(worker.c.seen_at < func.clock_timestamp() - text(f"interval '{FORGOTTEN_SECONDS} seconds'"))
+        .with_for_update(skip_locked=True)
+    )
+)

@@ -1,13 +1,14 @@
 """Where a reader stands in a partition, and what a record is to it. Pure.
 
 Every record names the position of the one before it in its partition. A reader at position p takes the record that follows p,
-drops what it has had, and, when records between are missing, takes nothing until it meets the one that follows p.
+drops what it has had, and, when records between are missing, takes nothing until it meets the one that follows p. A record
+that claims another predecessor than the one that was taken belongs to another history.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["take", "drop", "missing"]
+Verdict = Literal["take", "drop", "missing", "conflict"]
 
 
 @dataclass(slots=True)
@@ -25,5 +26,7 @@ class PartitionCursor:
         if previous > self.position:
             self.gap = f"after position {self.position} comes {position}, whose predecessor {previous} was not read"
             return "missing"
+        if previous < self.position:
+            return "conflict"
         self.gap = None
         return "take"

@@ -11,7 +11,8 @@ from shared.projections.generations import schema_of
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Rows of a table that only one side has, with a few of them as text."""
+    """Rows of a table that only one side has, with a few of them as text. Tables of different shape are not compared row by row:
+    all their rows count."""
 
     table: str
     only_live: int
@@ -37,12 +38,47 @@ async def compare(
     """Each side is read on its own connection: the live one may hold an older snapshot. Rows are compared as text, sorted."""
     rows, differences = 0, []
     for table in projection.tables:
+        if difference := await _other_shape(connection, rebuilt_connection, projection, table, live, rebuilt):
+            differences.append(difference)
+            continue
         ours = await _digest(connection, table, schema_of(projection, live))
         theirs = await _digest(rebuilt_connection, table, schema_of(projection, rebuilt))
         rows += ours[0]
         if ours != theirs:
             differences.append(await _difference(connection, rebuilt_connection, projection, table, live, rebuilt))
     return Comparison(rows, tuple(differences))
+
+
+COLUMNS = text(
+    "SELECT column_name, data_type, is_nullable FROM information_schema.columns "
+    "WHERE table_schema = :schema AND table_name = :table ORDER BY column_name"
+)
+
+
+async def _other_shape(
+    connection: AsyncConnection,
+    rebuilt_connection: AsyncConnection,
+    projection: Projection,
+    table: Table,
+    live: int,
+    rebuilt: int,
+) -> Difference | None:
+    sides = ((connection, live), (rebuilt_connection, rebuilt))
+    columns, counts = [], []
+    for side, number in sides:
+        name = {"schema": schema_of(projection, number), "table": table.name}
+        columns.append({tuple(row) for row in await side.execute(COLUMNS, name)})
+    if columns[0] == columns[1]:
+        return None
+    for (side, number), found in zip(sides, columns, strict=True):
+        statement = f'SELECT count(*) FROM "{schema_of(projection, number)}"."{table.name}"'  # noqa: S608
+        counts.append(int(await side.scalar(text(statement)) or 0) if found else 0)
+    examples = [
+        f"{name}: column {' '.join(column)}"
+        for name, only in (("live", columns[0] - columns[1]), ("rebuilt", columns[1] - columns[0]))
+        for column in sorted(only)
+    ]
+    return Difference(table.name, counts[0], counts[1], tuple(examples))
 
 
 def _columns(table: Table) -> str:

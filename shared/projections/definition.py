@@ -12,14 +12,19 @@
 
 A row belongs to the *group* named by the first column of its primary key. Before a handler runs, all rows of the groups that
 its `key` function names have been loaded; it may read and write no others. With the default key (the id of the event's
-entity) a fold depends on one stream alone, so it cannot depend on how partitions interleave.
+entity) a fold depends on one stream alone, so it cannot depend on how partitions interleave. With any other key the groups
+may be shared by streams of different partitions: such a fold must come out the same in any order of the streams, and workers
+take turns at it.
 """
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Column, Constraint, Index, MetaData, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from shared.contracts.event import Contract, Event, Recorded
 
@@ -29,7 +34,7 @@ KeyFunction = Callable[[Recorded[Any]], Iterable[GroupKey]]
 
 
 class Rows(Protocol):
-    """A projection's rows while a batch of events is folded."""
+    """A projection's rows while a batch of events is folded. What it gives are copies: a change counts when it is `put`."""
 
     def of(self, table: Table, group: GroupKey) -> Sequence[Row]:
         """All rows of a group, sorted by primary key."""
@@ -70,7 +75,11 @@ class Projection:
         self.handlings: dict[type[Event], Handling] = {}
 
     def table(self, name: str, *parts: Column[Any] | Constraint | Index) -> Table:
-        return Table(name, self.metadata, *parts)
+        """Raises ValueError for a table without a primary key: its first column names the group of a row."""
+        made = Table(name, self.metadata, *parts)
+        if not made.primary_key.columns:
+            raise ValueError(f"{self.name}: table {name} has no primary key")
+        return made
 
     def on(self, *events: type[Event], key: KeyFunction = _entity) -> Callable[[Handler], Handler]:
         """Register a handler for event classes of the sources."""
@@ -91,6 +100,18 @@ class Projection:
     @property
     def topics(self) -> tuple[str, ...]:
         return tuple(source.topic for source in self.sources)
+
+    @property
+    def shape(self) -> str:
+        """A digest of the tables as code has them: a generation of another shape is not for this code."""
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        text = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in self.tables)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def shares_groups(self) -> bool:
+        """May two streams change the same rows?"""
+        return any(handling.key is not _entity for handling in self.handlings.values())
 
     def handling(self, type_name: str) -> Handling | None:
         """How an event of this name is handled; None: it is not, or no source knows it."""

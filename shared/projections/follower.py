@@ -3,25 +3,33 @@ sink's affair: folding (projections) or acting (reactors)."""
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import asyncpg
 import structlog
-from sqlalchemy import delete
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.contracts.event import Envelope
+from shared.contracts.event import Envelope, Event
 from shared.log.cloudevents import BadRecordError, decode_record
-from shared.log.port import Log, LogConsumer, LogRecord, LogUnavailableError, OffsetOutOfRangeError
-from shared.projections import checkpoints, tables
+from shared.log.port import (
+    Log,
+    LogConsumer,
+    LogRecord,
+    LogUnavailableError,
+    OffsetOutOfRangeError,
+    UnknownTopicError,
+)
+from shared.projections import checkpoints
+from shared.projections.alarms import Alarms
 from shared.projections.assignment import Assignment
 from shared.projections.bell import Bell
 from shared.projections.chain import PartitionCursor
 from shared.projections.checkpoints import FencedError, Move, TopicPartition
+from shared.projections.offsets import GroupOffsets
 
 BATCH = 2_000
 WAIT_SECONDS = 0.25
@@ -45,6 +53,28 @@ class StopPartitionError(Exception):
         self.kind = kind
 
 
+class ReaderGoneError(Exception):
+    """There is nothing to feed any more: the generation was dropped."""
+
+
+class TryAgainError(Exception):
+    """Passing trouble of a sink's own: nothing was booked, begin again from the checkpoints."""
+
+
+PASSING = (
+    OSError,
+    TimeoutError,
+    DBAPIError,
+    PoolTimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    LogUnavailableError,
+    OffsetOutOfRangeError,
+    UnknownTopicError,
+    TryAgainError,
+)
+
+
 class Sink(Protocol):
     """What is done with the events of a source."""
 
@@ -58,7 +88,7 @@ class Sink(Protocol):
     def topics(self) -> Sequence[str]: ...
 
     async def begin(self, connection: AsyncConnection) -> None:
-        """Partitions were (re)assigned: forget everything, load what is needed."""
+        """Partitions were (re)assigned: forget everything, load what is needed. Raises ReaderGoneError."""
         ...
 
     def admit(self, envelope: Envelope) -> bool:
@@ -71,44 +101,47 @@ class Sink(Protocol):
 
 
 class Follower:
-    """One sink, fed from its share of the partitions."""
+    """One sink, fed from its share of the partitions. `group` is the name under which lag tools of the log see it, if any."""
 
-    def __init__(self, engine: AsyncEngine, source: Log, sink: Sink, assignment: Assignment, bell: Bell) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        source: Log,
+        sink: Sink,
+        assignment: Assignment,
+        bell: Bell,
+        group: str | None = None,
+    ) -> None:
         self._engine = engine
         self._log = source
         self._sink = sink
         self._assignment = assignment
         self._bell = bell
+        self._group = group
         self._cursors: dict[TopicPartition, PartitionCursor] = {}
-        self._alarmed: set[TopicPartition] = set()
+        self._alarms = Alarms(engine, sink.name, sink.generation)
+        self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`: read and apply; after a passing error begin again from the checkpoints."""
-        failures = 0
         while not stop.is_set():
             try:
                 await self._session(stop)
-                failures = 0
             except FencedError as fenced:
                 log.info("partition lost", sink=self._sink.name, detail=str(fenced))
-            except OffsetOutOfRangeError as gone:
-                await self._raise_alarm_everywhere(str(gone))
-                await _pause(stop, BACKOFF_SECONDS[-1])
-            except (
-                OSError,
-                TimeoutError,
-                DBAPIError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                LogUnavailableError,
-            ) as error:
+            except ReaderGoneError as gone:
+                log.info("reader ends", sink=self._sink.name, detail=str(gone))
+                return
+            except PASSING as error:
                 log.warning("reader begins again", sink=self._sink.name, error=f"{type(error).__name__}: {error}")
-                await _pause(stop, BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
-                failures += 1
+                await _pause(stop, BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
+                self._failures += 1
 
     async def _session(self, stop: asyncio.Event) -> None:
+        """From taking up a share of the partitions until it changes. A batch that has begun is finished before `stop`."""
         share = await self._assignment.share()
         consumer = await self._log.consumer()
+        offsets = GroupOffsets(consumer, self._group)
         try:
             await self._take_up(consumer, share)
             while not stop.is_set() and self._assignment.current == share:
@@ -118,18 +151,32 @@ class Follower:
                 records = await consumer.fetch(BATCH, WAIT_SECONDS)
                 if records:
                     await self.take(records)
+                    self._failures = 0
+                offsets.tell({key: cursor.offset for key, cursor in self._cursors.items()})
         finally:
+            await offsets.close()
             await consumer.close()
 
     async def _take_up(self, consumer: LogConsumer, share: frozenset[int]) -> None:
-        first: dict[TopicPartition, int] = {}
+        bounds: dict[TopicPartition, tuple[int, int]] = {}
         for topic in self._sink.topics:
-            bounds = await self._log.bounds(topic)
-            first |= {(topic, partition): low for partition, (low, _) in bounds.items() if partition in share}
+            held = await self._log.bounds(topic)
+            bounds |= {(topic, partition): ends for partition, ends in held.items() if partition in share}
         async with self._engine.begin() as connection:
-            at = await checkpoints.load(connection, self._sink.name, self._sink.generation, first)
             await self._sink.begin(connection)
+            first = {key: low for key, (low, _) in bounds.items()}
+            at = await checkpoints.load(connection, self._sink.name, self._sink.generation, first)
+            await self._alarms.load(connection)
         self._cursors = {key: PartitionCursor(position, offset) for key, (position, offset) in at.items()}
+        for key, cursor in self._cursors.items():
+            low, high = bounds[key]
+            if not low <= cursor.offset <= high:
+                # Reading from the start loses nothing: positions tell what was had, and what is not there.
+                detail = (
+                    f"the log holds offsets {low} to {high}, not {cursor.offset}: it has lost records or is another log"
+                )
+                await self._alarms.raise_one(key, "missing", detail)
+                cursor.offset = low
         if self._cursors:
             await consumer.assign({key: cursor.offset for key, cursor in self._cursors.items()})
 
@@ -160,6 +207,8 @@ class Follower:
         try:
             envelope, previous = decode_record(record)
             verdict = cursor.judge(envelope.position, previous)
+            if verdict == "conflict":
+                raise StopPartitionError("other_history", other_history(envelope, previous, cursor))
             ours = verdict == "take" and self._sink.admit(envelope)
         except BadRecordError as bad:
             await self._stop(key, cursor, "unreadable", str(bad))
@@ -168,52 +217,58 @@ class Follower:
             await self._stop(key, cursor, stop.kind, str(stop))
             return False
         if verdict == "missing":
-            if key not in self._alarmed:
-                await self._raise_alarm(key, "missing", str(cursor.gap))
+            await self._alarms.raise_one(key, "missing", str(cursor.gap))
             return False
         if verdict == "take":
             cursor.position = envelope.position
             if ours:
                 due.append(Delivery(envelope, record))
-            if key in self._alarmed:
-                await self._clear_alarm(key)
         if cursor.gap is None:  # while something is missing, a restart must read from before the gap
             cursor.offset = record.offset + 1
+            if envelope.position == cursor.position:  # it stands on the chain again
+                await self._alarms.clear(key)
         return True
 
     async def _stop(self, key: TopicPartition, cursor: PartitionCursor, kind: str, detail: str) -> None:
         cursor.stopped = True
-        await self._raise_alarm(key, kind, detail)
+        await self._alarms.raise_one(key, kind, detail)
 
-    async def _raise_alarm(self, key: TopicPartition, kind: str, detail: str) -> None:
-        log.error("reader stands still", sink=self._sink.name, topic=key[0], partition=key[1], kind=kind, detail=detail)
-        self._alarmed.add(key)
-        values = {**self._alarm_key(key), "kind": kind, "detail": detail}
-        statement = insert(tables.alarm).values(values)
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=list(tables.alarm.primary_key), set_={"kind": kind, "detail": detail}
-                )
-            )
 
-    async def _raise_alarm_everywhere(self, detail: str) -> None:
-        for key in self._cursors:
-            await self._raise_alarm(key, "missing", detail)
+def check_version(envelope: Envelope, known: type[Event]) -> None:
+    """Raises StopPartitionError for an event of a version that this code does not know yet."""
+    if envelope.type_version > known.type_version:
+        raise StopPartitionError(
+            "newer_version",
+            f"{envelope.type_name} v{envelope.type_version} at position {envelope.position}: this code knows up to "
+            f"v{known.type_version}. Upgrade this worker",
+        )
 
-    async def _clear_alarm(self, key: TopicPartition) -> None:
-        self._alarmed.discard(key)
-        match = [tables.alarm.c[name] == value for name, value in self._alarm_key(key).items()]
-        async with self._engine.begin() as connection:
-            await connection.execute(delete(tables.alarm).where(*match))
 
-    def _alarm_key(self, key: TopicPartition) -> Mapping[str, object]:
-        return {
-            "projection": self._sink.name,
-            "generation": self._sink.generation,
-            "topic": key[0],
-            "partition": key[1],
-        }
+def split(
+    moves: Sequence[Move], first: Sequence[Delivery], second: Sequence[Delivery]
+) -> tuple[list[Move], list[Move]]:
+    """Moves up to the last event of the first half, and from there on."""
+    last = {(one.record.topic, one.record.partition): one for one in first}
+    later = {(one.record.topic, one.record.partition) for one in second}
+    halfway, rest = [], []
+    for move in moves:
+        key = (move.topic, move.partition)
+        if key not in later:
+            halfway.append(move)
+        elif key not in last:
+            rest.append(move)
+        else:
+            at = last[key].envelope.position
+            halfway.append(Move(move.topic, move.partition, move.before, at, last[key].record.offset + 1))
+            rest.append(Move(move.topic, move.partition, at, move.position, move.offset))
+    return halfway, rest
+
+
+def other_history(envelope: Envelope, previous: int, cursor: PartitionCursor) -> str:
+    return (
+        f"position {cursor.position} was taken, and now event {envelope.position} names {previous} as the one before it: "
+        "the log holds two histories"
+    )
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

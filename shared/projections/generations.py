@@ -1,4 +1,8 @@
-"""Generations: each a schema of its own with its own checkpoints; one row says which is live."""
+"""Generations: each a schema of its own with its own checkpoints; one row says which is live.
+
+Tables that were changed in code are a new generation. During a deploy each process keeps to the newest one that has the shape
+it knows: the former release reads and follows the old one until that is dropped.
+"""
 
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,7 +21,15 @@ def translation(projection: Projection, generation: int) -> dict[str, str]:
     return {projection.name: schema_of(projection, generation)}
 
 
+class ShapeError(Exception):
+    """The read model was built with other tables than this code has; a rebuild makes those."""
+
+    def __init__(self, projection: Projection) -> None:
+        super().__init__(f"{projection.name}: its tables have changed; `keyfold rebuild` builds the read model anew")
+
+
 async def live(connection: AsyncConnection, projection: Projection) -> int | None:
+    """The generation that the pointer names, whatever its shape."""
     row = await connection.execute(
         select(tables.generation.c.generation).where(
             tables.generation.c.projection == projection.name, tables.generation.c.state == "live"
@@ -27,14 +39,44 @@ async def live(connection: AsyncConnection, projection: Projection) -> int | Non
     return found
 
 
-async def followed(connection: AsyncConnection, projection: Projection) -> list[int]:
-    """The generations that workers keep up to date: the live one and, until dropped, the one before."""
+async def readable(connection: AsyncConnection, projection: Projection) -> int | None:
+    """The generation that this code reads: the live one, or the old one while the live one has a shape that only newer code
+    knows. None: nothing has been built yet. Raises ShapeError.
+    """
     rows = await connection.execute(
-        select(tables.generation.c.generation)
+        select(tables.generation.c.generation, tables.generation.c.shape)
         .where(tables.generation.c.projection == projection.name, tables.generation.c.state != "building")
-        .order_by(tables.generation.c.generation)
+        .order_by(tables.generation.c.generation.desc())
     )
-    return list(rows.scalars())
+    built = rows.all()
+    if not built:
+        return None
+    for row in built:
+        if row.shape == projection.shape:
+            return int(row.generation)
+    raise ShapeError(projection)
+
+
+async def followed(connection: AsyncConnection, projection: Projection) -> dict[int, bool]:
+    """The generations that this code keeps up to date, the live one and, until dropped, the old one; is it the live one?"""
+    rows = await connection.execute(
+        select(tables.generation.c.generation, tables.generation.c.state).where(
+            tables.generation.c.projection == projection.name,
+            tables.generation.c.state != "building",
+            tables.generation.c.shape == projection.shape,
+        )
+    )
+    return {row.generation: row.state == "live" for row in rows}
+
+
+async def still_there(connection: AsyncConnection, name: str, generation: int) -> bool:
+    """Is there such a generation? If so it stays until the transaction ends."""
+    row = await connection.execute(
+        select(tables.generation.c.generation)
+        .where(tables.generation.c.projection == name, tables.generation.c.generation == generation)
+        .with_for_update(read=True, key_share=True)
+    )
+    return row.scalar() is not None
 
 
 async def ensure_live(engine: AsyncEngine, projection: Projection) -> int:
@@ -60,7 +102,9 @@ async def make(connection: AsyncConnection, projection: Projection, state: str) 
         await translated.execute(CreateTable(table))
     await connection.execution_options(schema_translate_map={})
     await connection.execute(
-        insert(tables.generation).values(projection=projection.name, generation=number, state=state)
+        insert(tables.generation).values(
+            projection=projection.name, generation=number, state=state, shape=projection.shape
+        )
     )
     return number
 
@@ -98,12 +142,25 @@ async def drop(connection: AsyncConnection, projection: Projection, state: str) 
     )
     numbers = list(rows.scalars())
     for number in numbers:
-        await connection.execute(DropSchema(schema_of(projection, number), cascade=True, if_exists=True))
+        # First what a worker locks first, in its order: it finishes its batch, or finds itself fenced.
+        await lock_checkpoints(connection, projection, number)
         for table in (tables.generation, tables.checkpoint, tables.parked, tables.dropped, tables.alarm):
             await connection.execute(
                 delete(table).where(table.c.projection == projection.name, table.c.generation == number)
             )
+        await connection.execute(DropSchema(schema_of(projection, number), cascade=True, if_exists=True))
     return numbers
+
+
+async def lock_checkpoints(connection: AsyncConnection, projection: Projection, generation: int) -> None:
+    """No worker moves on with this generation until the transaction ends."""
+    point = tables.checkpoint.c
+    await connection.execute(
+        select(point.position)
+        .where(point.projection == projection.name, point.generation == generation)
+        .order_by(point.topic, point.partition)
+        .with_for_update()
+    )
 
 
 async def _lock(connection: AsyncConnection, projection: Projection) -> None:

@@ -11,10 +11,12 @@ from shared.log.port import Log
 from shared.projections import tables
 from shared.projections.assignment import alive
 
+FETCH_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """`records` still to be read; `seconds` since the newest unread one was recorded (0 when all is read); `parked` events."""
+    """`records` still to be read; `seconds` since the oldest of them was recorded (0 when all is read); `parked` events."""
 
     reader: str
     generation: int
@@ -51,15 +53,18 @@ async def lag(engine: AsyncEngine, log: Log) -> list[Lag]:
         alarms = (await connection.execute(select(tables.alarm))).all()
     waiting = {(row.projection, row.generation): int(row.n) for row in parked}
     found: dict[tuple[str, int, str], Lag] = {}
+    ages = _Ages(log)
     for topic in sorted({row.topic for row in points}):
         bounds = await log.bounds(topic)
         for row in points:
             if row.topic != topic:
                 continue
             key = (row.projection, row.generation, topic)
-            behind = max(0, bounds.get(row.partition, (0, 0))[1] - row.log_offset)
+            low, high = bounds.get(row.partition, (0, 0))
+            unread = row.log_offset if low <= row.log_offset <= high else low  # as the reader will read on
+            behind = high - unread
             before = found.get(key)
-            seconds = await _age(log, topic, row.partition) if behind else 0.0
+            seconds = await ages.of(topic, row.partition, unread) if behind else 0.0
             found[key] = Lag(
                 row.projection,
                 row.generation,
@@ -86,12 +91,29 @@ async def workers(engine: AsyncEngine) -> list[str]:
         return list(rows.scalars())
 
 
-async def _age(log: Log, topic: str, partition: int) -> float:
-    record = await log.last_record(topic, partition)
-    if record is None:
-        return 0.0
-    try:
-        envelope, _ = decode_record(record)
-    except BadRecordError:
-        return 0.0
-    return max(0.0, (datetime.now(UTC) - envelope.recorded_at).total_seconds())
+class _Ages:
+    """Seconds since the record at an offset was recorded. Readers often stand at the same one, so answers are kept."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._now = datetime.now(UTC)
+        self._known: dict[tuple[str, int, int], float] = {}
+
+    async def of(self, topic: str, partition: int, offset: int) -> float:
+        key = (topic, partition, offset)
+        if key not in self._known:
+            self._known[key] = await self._read(topic, partition, offset)
+        return self._known[key]
+
+    async def _read(self, topic: str, partition: int, offset: int) -> float:
+        consumer = await self._log.consumer()
+        try:
+            await consumer.assign({(topic, partition): offset})
+            records = await consumer.fetch(1, FETCH_SECONDS)
+        finally:
+            await consumer.close()
+        try:
+            envelope, _ = decode_record(records[0])
+        except (IndexError, BadRecordError):
+            return 0.0  # not an event of ours: the reader's alarm tells of it
+        return max(0.0, (self._now - envelope.recorded_at).total_seconds())

@@ -15,6 +15,7 @@ from shared.projections import tables
 from shared.projections.definition import Projection
 from shared.projections.folding import fold
 from shared.projections.generations import schema_of
+from shared.projections.reactors import ReactSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +60,39 @@ async def parked_streams(engine: AsyncEngine, limit: int = 1_000) -> list[Parked
     return sorted(listed, key=lambda stream: stream.since)
 
 
-async def replay(engine: AsyncEngine, projection: Projection, stream_id: str) -> int:
-    """Fold a parked stream's events, in order, all or none; how many. Raises what the fold raises, then nothing has changed."""
+async def replay(engine: AsyncEngine, reader: Projection | ReactSink, stream_id: str) -> int:
+    """Give a parked stream's events to the reader again, in order, all or none; how many. Raises what the fold or the handler
+    raises; then nothing has changed.
+    """
     async with engine.begin() as connection:
-        rows = await _locked(connection, projection, stream_id)
+        rows = await _locked(connection, reader.name, stream_id)
         for generation in sorted({row.generation for row in rows}):
-            mine = [row for row in rows if row.generation == generation]
-            envelopes = [decode_record(_record(row))[0] for row in mine]
-            await fold(connection, projection, schema_of(projection, generation), envelopes)
-        await _forget(connection, projection, stream_id, rows)
+            envelopes = [decode_record(_record(row))[0] for row in rows if row.generation == generation]
+            if isinstance(reader, Projection):
+                await fold(connection, reader, schema_of(reader, generation), envelopes)
+            else:
+                await reader.react(connection, envelopes)
+        await _forget(connection, rows)
         return len(rows)
 
 
 async def drop(
-    engine: AsyncEngine, projection: Projection, stream_id: str, position: int, *, reason: str, actor: str
+    engine: AsyncEngine,
+    reader: Projection | ReactSink,
+    stream_id: str,
+    position: int,
+    *,
+    reason: str,
+    actor: str,
 ) -> None:
-    """Give up one parked event of a stream, on record. Raises LookupError when it is not parked."""
+    """Give up one parked event of a stream, on record. Those behind it wait on for a replay. Raises LookupError when it is not
+    parked.
+    """
     async with engine.begin() as connection:
-        rows = [row for row in await _locked(connection, projection, stream_id) if row.position == position]
+        rows = [row for row in await _locked(connection, reader.name, stream_id) if row.position == position]
         if not rows:
-            raise LookupError(f"{projection.name}: no event of {stream_id} at position {position} is parked")
-        await _forget(connection, projection, stream_id, rows)
+            raise LookupError(f"{reader.name}: no event of {stream_id} at position {position} is parked")
+        await _forget(connection, rows)
         await connection.execute(
             insert(tables.dropped),
             [
@@ -97,37 +110,31 @@ async def drop(
         )
 
 
-async def _locked(
-    connection: AsyncConnection, projection: Projection, stream_id: str
-) -> Sequence[SqlRow[tuple[object, ...]]]:
+async def _locked(connection: AsyncConnection, reader: str, stream_id: str) -> Sequence[SqlRow[tuple[object, ...]]]:
     # Workers lock a checkpoint before they park behind a stream: taking the same locks keeps them from slipping one in.
     await connection.execute(
         select(tables.checkpoint.c.position)
-        .where(tables.checkpoint.c.projection == projection.name)
+        .where(tables.checkpoint.c.projection == reader)
         .order_by(*tables.checkpoint.primary_key)
         .with_for_update()
     )
     statement = (
         select(tables.parked)
-        .where(tables.parked.c.projection == projection.name, tables.parked.c.stream_id == stream_id)
+        .where(tables.parked.c.projection == reader, tables.parked.c.stream_id == stream_id)
         .order_by(tables.parked.c.generation, tables.parked.c.position)
     )
     return (await connection.execute(statement)).all()
 
 
-async def _forget(
-    connection: AsyncConnection,
-    projection: Projection,
-    stream_id: str,
-    rows: Sequence[SqlRow[tuple[object, ...]]],
-) -> None:
+async def _forget(connection: AsyncConnection, rows: Sequence[SqlRow[tuple[object, ...]]]) -> None:
+    one = tables.parked.c
     for row in rows:
         await connection.execute(
             delete(tables.parked).where(
-                tables.parked.c.projection == projection.name,
-                tables.parked.c.generation == row.generation,
-                tables.parked.c.stream_id == stream_id,
-                tables.parked.c.position == row.position,
+                one.projection == row.projection,
+                one.generation == row.generation,
+                one.topic == row.topic,
+                one.position == row.position,
             )
         )
 

@@ -4,24 +4,29 @@ A generation that was left half-way by a killed rebuild is dropped by the next o
 part. Run it in a process of its own: folding is hard work.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.log.cloudevents import decode_record
+from shared.contracts.event import Envelope
+from shared.log.cloudevents import BadRecordError, decode_record
 from shared.log.port import Log, LogConsumer, LogRecord
 from shared.projections import checkpoints, generations, tables
+from shared.projections.assignment import alive
 from shared.projections.chain import PartitionCursor
 from shared.projections.checkpoints import Move, TopicPartition
 from shared.projections.compare import Comparison, compare
 from shared.projections.definition import Projection
 from shared.projections.folding import FoldSink
-from shared.projections.follower import BATCH, Delivery, StopPartitionError
+from shared.projections.follower import BATCH, Delivery, StopPartitionError, other_history
 
 WAIT_SECONDS = 5.0
+CATCH_UP_SECONDS = 60.0
+LOOK_SECONDS = 0.1
 Progress = Callable[[int, int], None]
 """Called with records done and records known to be there."""
 
@@ -52,8 +57,9 @@ async def rebuild(
 ) -> RebuildReport:
     """Build a new generation and make it the live one; with `keep=False` only verify: compare, then drop it again.
 
-    Raises RebuildRefusedError: another rebuild runs, records are missing, an event needs newer code, or (without
-    `accept_differences`) the result differs from the live generation at equal checkpoints.
+    Raises RebuildRefusedError: another rebuild runs, records are missing or none of ours, an event needs newer code, or the live
+    generation lags behind and does not catch up. A result that differs from the live generation at equal checkpoints is kept
+    with `accept_differences` alone; the report tells.
     """
     async with _alone(engine, projection):
         async with engine.begin() as connection:
@@ -63,15 +69,13 @@ async def rebuild(
         try:
             await run.read_to(await run.ends())
             async with engine.begin() as connection:
+                await _take_time(connection)
                 await generations.index(connection, projection, number)
             comparison = await run.compare_with_live()
             wanted = keep and (comparison is None or comparison.equal or accept_differences)
-            if wanted:
-                await run.read_to(await run.ends())
-                async with engine.begin() as connection:
-                    await generations.drop(connection, projection, "old")
-                    await generations.switch(connection, projection, number)
             parked = await run.parked()
+            if wanted:
+                await run.switch()
         except BaseException:
             await _drop_building(engine, projection)
             raise
@@ -80,8 +84,15 @@ async def rebuild(
         return RebuildReport(projection.name, run.done, parked, comparison, number if wanted else None)
 
 
+async def _take_time(connection: AsyncConnection) -> None:
+    """For the rest of the transaction: what is done here may take longer than the limits of a service's sessions."""
+    await connection.execute(text("SET LOCAL statement_timeout = 0"))
+    await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
 async def _drop_building(engine: AsyncEngine, projection: Projection) -> None:
     async with engine.begin() as connection:
+        await _take_time(connection)
         await generations.drop(connection, projection, "building")
 
 
@@ -106,6 +117,7 @@ class _Build:
         self._number = number
         self._progress = progress
         self._sink = FoldSink(engine, projection, number)
+        self._topics = frozenset(projection.topics)
         self._cursors: dict[TopicPartition, PartitionCursor] = {}
         self.done = 0
 
@@ -117,17 +129,19 @@ class _Build:
         return ends
 
     async def read_to(self, ends: Mapping[TopicPartition, int]) -> None:
-        """Fold every partition up to these offsets."""
+        """Fold every partition up to these offsets, and not one record further."""
         await self._begin()
         due = {key: end for key, end in ends.items() if self._cursors[key].offset < end}
         total = self.done + sum(end - self._cursors[key].offset for key, end in due.items())
+        self._progress(self.done, total)
         consumer = await self._log.consumer()
         try:
             if due:
                 await consumer.assign({key: self._cursors[key].offset for key in due})
             while any(self._cursors[key].offset < end for key, end in due.items()):
-                await self._take(await self._fetch(consumer))
-                self._progress(min(self.done, total), total)
+                records = await self._fetch(consumer)
+                await self._take([each for each in records if each.offset < due[each.topic, each.partition]])
+                self._progress(self.done, total)
         finally:
             await consumer.close()
         gaps = [f"{topic}/{part}: {cursor.gap}" for (topic, part), cursor in self._cursors.items() if cursor.gap]
@@ -139,25 +153,51 @@ class _Build:
 
     async def compare_with_live(self) -> Comparison | None:
         """Bring the new generation to exactly where the live one stands in one snapshot of it, and compare; None without one."""
-        async with self._engine.connect() as snapshot:
-            await snapshot.execution_options(isolation_level="REPEATABLE READ")
-            live = await generations.live(snapshot, self._projection)
-            if live is None:
-                return None
-            point = tables.checkpoint
-            rows = await snapshot.execute(
-                select(point).where(point.c.projection == self._projection.name, point.c.generation == live)
-            )
-            reached = {(row.topic, row.partition): (row.position, row.log_offset) for row in rows}
-            for key, cursor in self._cursors.items():
-                if cursor.position > reached.get(key, (0, 0))[0]:
-                    raise RebuildRefusedError(
-                        f"{self._projection.name}: the live generation lags behind the log, so there is nothing to compare "
-                        "with; let its worker catch up, then try again"
-                    )
-            await self.read_to({key: offset for key, (_, offset) in reached.items()})
-            async with self._engine.connect() as other:
-                return await compare(snapshot, other, self._projection, live, self._number)
+        deadline = asyncio.get_running_loop().time() + CATCH_UP_SECONDS
+        while True:
+            async with self._engine.connect() as snapshot:
+                await snapshot.execution_options(isolation_level="REPEATABLE READ")
+                await _take_time(snapshot)
+                live = await generations.live(snapshot, self._projection)
+                if live is None:
+                    return None
+                reached = await self._reached(snapshot, live)
+                if not self._ahead_of(reached):
+                    await self.read_to({key: offset for key, (_, offset) in reached.items()})
+                    async with self._engine.connect() as other:
+                        await _take_time(other)
+                        return await compare(snapshot, other, self._projection, live, self._number)
+                worked = await snapshot.scalar(select(func.count()).select_from(tables.worker).where(alive()))
+            if not worked or asyncio.get_running_loop().time() > deadline:
+                raise RebuildRefusedError(
+                    f"{self._projection.name}: the live generation lags behind the log, so there is nothing to compare "
+                    f"with; {'let its worker catch up' if worked else 'start its worker'}, then try again"
+                )
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def switch(self) -> None:
+        """Catch up, hold the live generation still for the last few events, and turn the pointer: no reader sees time go back."""
+        await self.read_to(await self.ends())
+        async with self._engine.begin() as connection:
+            await _take_time(connection)
+            await generations.drop(connection, self._projection, "old")
+            live = await generations.live(connection, self._projection)
+            if live is not None:
+                await generations.lock_checkpoints(connection, self._projection, live)
+                reached = await self._reached(connection, live)
+                await self.read_to({key: offset for key, (_, offset) in reached.items()})
+            await generations.switch(connection, self._projection, self._number)
+
+    async def _reached(self, connection: AsyncConnection, generation: int) -> dict[TopicPartition, tuple[int, int]]:
+        """Position and next offset of each partition."""
+        point = tables.checkpoint
+        rows = await connection.execute(
+            select(point).where(point.c.projection == self._projection.name, point.c.generation == generation)
+        )
+        return {(row.topic, row.partition): (row.position, row.log_offset) for row in rows if row.topic in self._topics}
+
+    def _ahead_of(self, reached: Mapping[TopicPartition, tuple[int, int]]) -> bool:
+        return any(cursor.position > reached.get(key, (0, 0))[0] for key, cursor in self._cursors.items())
 
     async def parked(self) -> int:
         async with self._engine.connect() as connection:
@@ -190,20 +230,27 @@ class _Build:
         read: set[TopicPartition] = set()
         for record in records:
             key = (record.topic, record.partition)
-            cursor = self._cursors[key]
-            envelope, previous = decode_record(record)
-            verdict = cursor.judge(envelope.position, previous)
-            if verdict == "take":
-                cursor.position = envelope.position
-                try:
-                    if self._sink.admit(envelope):
-                        due.append(Delivery(envelope, record))
-                except StopPartitionError as newer:
-                    raise RebuildRefusedError(str(newer)) from newer
-            cursor.offset = record.offset + 1
+            envelope = self._judge(record, self._cursors[key])
+            if envelope is not None:
+                due.append(Delivery(envelope, record))
             read.add(key)
-            self.done += 1
+        self.done += len(records)
         moves = [
             Move(*key, before[key], self._cursors[key].position, self._cursors[key].offset) for key in sorted(read)
         ]
         await self._sink.apply(due, moves)
+
+    def _judge(self, record: LogRecord, cursor: PartitionCursor) -> Envelope | None:
+        """What is to be folded of it. Raises RebuildRefusedError for what a worker would stop at."""
+        try:
+            envelope, previous = decode_record(record)
+            verdict = cursor.judge(envelope.position, previous)
+            if verdict == "conflict":
+                raise StopPartitionError("other_history", other_history(envelope, previous, cursor))
+            ours = verdict == "take" and self._sink.admit(envelope)
+        except (BadRecordError, StopPartitionError) as stop:
+            raise RebuildRefusedError(f"{self._projection.name}: {stop}") from stop
+        if verdict == "take":
+            cursor.position = envelope.position
+        cursor.offset = record.offset + 1
+        return envelope if ours else None

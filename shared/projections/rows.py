@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.projections.definition import GroupKey, Projection, Row
 
-Key = tuple[Hashable, ...]
+Key = tuple[Any, ...]
 
 
 class UndeclaredGroupError(LookupError):
@@ -18,13 +18,14 @@ class UndeclaredGroupError(LookupError):
 
 
 class TableRows:
-    """One table's rows of the loaded groups: as they were, and as they are."""
+    """One table's rows of the loaded groups as they are now, and the keys of those that the database has."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.key_columns = tuple(column.name for column in table.primary_key)
+        self.json_columns = tuple(column.name for column in table.columns if isinstance(column.type, JSON | JSONB))
         self.groups: dict[GroupKey, dict[Key, Row]] = {}
-        self.before: dict[Key, Row] = {}
+        self.stored: set[Key] = set()
         self.touched: set[Key] = set()
 
     def key(self, row: Row) -> Key:
@@ -39,30 +40,31 @@ class TableRows:
             ) from None
 
     async def load(self, connection: AsyncConnection, groups: Iterable[GroupKey]) -> None:
-        new = [group for group in groups if group not in self.groups]
+        column = self.table.c[self.key_columns[0]]
+        # Groups of another type are those of another table.
+        new = [group for group in groups if group not in self.groups and isinstance(group, column.type.python_type)]
         if not new:
             return
         self.groups.update({group: {} for group in new})
-        column = self.table.c[self.key_columns[0]]
         wanted = literal(sorted(new, key=str), ARRAY(column.type))
         for found in (await connection.execute(select(self.table).where(column == any_(wanted)))).mappings():
             row = dict(found)
             key = self.key(row)
             self.groups[key[0]][key] = row
-            self.before[key] = row
+            self.stored.add(key)
 
     def changes(self) -> tuple[list[Row], list[Row], list[Key]]:
         """(inserted, updated, deleted), each sorted by key: the same order in every process, so no deadlocks."""
         inserted, updated, deleted = [], [], []
-        for key in sorted(self.touched, key=_sortable):
-            now, before = self.groups[key[0]].get(key), self.before.get(key)
+        for key in sorted(self.touched):
+            now = self.groups[key[0]].get(key)
             if now is None:
-                if before is not None:
+                if key in self.stored:
                     deleted.append(key)
-            elif before is None:
-                inserted.append(now)
-            elif now != before:
+            elif key in self.stored:
                 updated.append(now)
+            else:
+                inserted.append(now)
         return inserted, updated, deleted
 
 
@@ -80,14 +82,17 @@ class RowBatch:
 
     def of(self, table: Table, group: GroupKey) -> Sequence[Row]:
         rows = self._tables[table].group(group)
-        return [rows[key] for key in sorted(rows, key=_sortable)]
+        return [dict(rows[key]) for key in sorted(rows)]
 
     def one(self, table: Table, *primary_key: Hashable) -> Row | None:
-        return self._tables[table].group(primary_key[0]).get(primary_key)
+        found = self._tables[table].group(primary_key[0]).get(primary_key)
+        return None if found is None else dict(found)
 
     def put(self, table: Table, row: Row) -> None:
         rows = self._tables[table]
         complete = {column.name: row.get(column.name) for column in table.columns}
+        for name in rows.json_columns:  # as they will come back: a fold must not depend on where a batch ends
+            complete[name] = orjson.loads(orjson.dumps(complete[name]))
         key = rows.key(complete)
         rows.group(key[0])[key] = complete
         rows.touched.add(key)
@@ -123,7 +128,7 @@ class _Statements:
         table, keys = rows.table, rows.key_columns
         others = [column.name for column in table.columns if column.name not in keys]
         self.columns = [*keys, *others]
-        self._json = {column.name for column in table.columns if isinstance(column.type, JSON | JSONB)}
+        self._json = set(rows.json_columns)
         name = f'"{schema}"."{table.name}"'
         match = " AND ".join(f'"{key}" = ${n}' for n, key in enumerate(keys, 1))
         sets = ", ".join(f'"{column}" = ${n}' for n, column in enumerate(others, len(keys) + 1))
@@ -135,8 +140,3 @@ class _Statements:
             orjson.dumps(row[name]).decode() if name in self._json and row[name] is not None else row[name]
             for name in self.columns
         )
-
-
-def _sortable(key: Key) -> tuple[str, ...]:
-    """Any order will do as long as it is the same everywhere."""
-    return tuple(f"{part:020d}" if isinstance(part, int) else str(part) for part in key)

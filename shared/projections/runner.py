@@ -3,7 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.log.port import Log
@@ -15,6 +19,16 @@ from shared.projections.folding import FoldSink
 from shared.projections.follower import Follower, Sink
 
 LOOK_SECONDS = 1.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A generation that is kept up to date; `live` tells whether it is the one that is read."""
+
+    projection: Projection
+    generation: int
+    live: bool
 
 
 class Runner:
@@ -35,39 +49,57 @@ class Runner:
         self._assignment = Assignment(engine, worker_id)
         self._bell = bell
         self._acting = acting
+        self._missed: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow every live generation, and the old one until it is dropped; new ones as they are switched to."""
+        """Follow every generation of the shape that this code has, new ones as they are switched to. At `stop`: finish the
+        batches that have begun, and leave, so that the others take over at once.
+        """
         for projection in self._projections:
             await generations.ensure_live(self._engine, projection)
-        await self._assignment.share()
-        followers: dict[tuple[str, int], tuple[asyncio.Event, asyncio.Task[None]]] = {}
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._assignment.run(stop), name="heartbeat")
-            for sink in self._acting:
-                group.create_task(self._follower(sink).run(stop), name=f"react {sink.name}")
-            while not stop.is_set():
+        try:
+            await self._assignment.share()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._assignment.run(stop), name="heartbeat")
+                for sink in self._acting:
+                    follower = self._follower(sink, f"keyfold.{sink.name}")
+                    group.create_task(follower.run(stop), name=f"react {sink.name}")
+                await self._follow(group, stop)
+        finally:
+            await self._assignment.leave()
+
+    async def _follow(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        followers: dict[Followed, asyncio.Event] = {}
+        while not stop.is_set():
+            try:
                 wanted = await self._wanted()
-                for key in followers.keys() - wanted.keys():
-                    followers.pop(key)[0].set()
-                for key in wanted.keys() - followers.keys():
-                    ended = asyncio.Event()
-                    sink = FoldSink(self._engine, wanted[key], key[1])
-                    task = group.create_task(self._follower(sink).run(ended), name=f"fold {key[0]}_g{key[1]}")
-                    followers[key] = (ended, task)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
-            for ended, _ in followers.values():
-                ended.set()
-        await self._assignment.leave()
+            except (OSError, TimeoutError, DBAPIError, PoolTimeoutError) as error:
+                log.warning("cannot look for new generations", error=f"{type(error).__name__}: {error}")
+            else:
+                for followed in followers.keys() - wanted:
+                    followers.pop(followed).set()
+                for followed in wanted - followers.keys():
+                    followers[followed] = asyncio.Event()
+                    sink = FoldSink(self._engine, followed.projection, followed.generation)
+                    # A group of the log is named for the read model; its old generation must not speak in its name.
+                    follower = self._follower(sink, f"keyfold.{sink.name}" if followed.live else None)
+                    name = f"fold {sink.name}_g{sink.generation}"
+                    group.create_task(follower.run(followers[followed]), name=name)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+        for ended in followers.values():
+            ended.set()
 
-    def _follower(self, sink: Sink) -> Follower:
-        return Follower(self._engine, self._log, sink, self._assignment, self._bell)
+    def _follower(self, sink: Sink, group: str | None) -> Follower:
+        return Follower(self._engine, self._log, sink, self._assignment, self._bell, group)
 
-    async def _wanted(self) -> dict[tuple[str, int], Projection]:
+    async def _wanted(self) -> set[Followed]:
+        wanted: set[Followed] = set()
         async with self._engine.connect() as connection:
-            return {
-                (projection.name, number): projection
-                for projection in self._projections
-                for number in await generations.followed(connection, projection)
-            }
+            for projection in self._projections:
+                found = await generations.followed(connection, projection)
+                wanted |= {Followed(projection, number, live) for number, live in found.items()}
+                if not found and projection.name not in self._missed:
+                    self._missed.add(projection.name)
+                    log.error("read model is not kept up to date", reason=str(generations.ShapeError(projection)))
+        return wanted

@@ -26,6 +26,7 @@ generation = Table(
     Column("projection", Text, primary_key=True),
     Column("generation", Integer, primary_key=True),
     Column("state", String(10), nullable=False),  # building, live, old
+    Column("shape", String(16), nullable=False),  # of its tables
     Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("generation_one_live", "projection", unique=True, postgresql_where=text("state = 'live'")),
 )
@@ -86,7 +87,7 @@ alarm = Table(
     Column("generation", Integer, primary_key=True),
     Column("topic", Text, primary_key=True),
     Column("partition", SmallInteger, primary_key=True),
-    Column("kind", String(20), nullable=False),  # missing, newer_version, unreadable
+    Column("kind", String(20), nullable=False),  # missing, newer_version, unreadable, other_history
     Column("detail", Text, nullable=False),
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
@@ -96,7 +97,7 @@ reaction = Table(
     metadata,
     Column("reactor", Text, primary_key=True),
     Column("event_id", Text, primary_key=True),
-    Column("outcome", String(10), nullable=False),  # done, refused
+    Column("outcome", String(10), nullable=False),  # done, refused; of a parked event there is none yet
     Column("detail", Text),
     Column("reacted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
