@@ -18,7 +18,7 @@ from services.opportunity.commands import differences
 from services.opportunity.domain.opportunity.opening import OpenOpportunity
 from services.opportunity.domain.opportunity.outcome import Abandon, Lose, Reopen, Resume, Win
 from services.opportunity.domain.opportunity.progress import AssertProgress, RegressStage
-from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.opportunity.state import OpportunityState, late
 from services.opportunity.domain.opportunity.terms import AssignAccount, AssignOwner, AssignTeam, Flag
 from shared.contracts.opportunity import Evidence, LineItem
 
@@ -69,6 +69,8 @@ def steps(
     terms = _terms(state, row, wanted)
     reopened = state.closed and (_ends_otherwise(state, row) or any(map(_needs_open, terms)))
     since = wanted.occurred_at if new else ended if reopened or not state.closed else None
+    if since and any(late(state, term, since) for term in state.since):
+        since = None  # an earlier import has spoken for a later time: only a word of today changes what is so now
     note = f"{mapping.system} export: {row.id}"
     found: list[Any] = []
     if reopened:
@@ -87,7 +89,7 @@ def steps(
 
 
 def _terms(state: OpportunityState, row: OpportunityRow, wanted: OpenOpportunity) -> list[Any]:
-    terms: list[Any] = list(differences(state, wanted))
+    terms: list[Any] = list(differences(state, wanted.model_copy(update={"occurred_at": None})))
     if set(row.doubts) != set(state.flags):
         terms.append(Flag(flags=row.doubts))
     return terms

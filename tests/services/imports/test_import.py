@@ -9,7 +9,9 @@ import pytest
 from shared.contracts import account
 from shared.contracts.opportunity import (
     AmountEstimated,
+    AmountRaised,
     BuyingStageObserved,
+    CloseDatePulledIn,
     CloseDateSet,
     CommitmentGiven,
     ExternalIdLinked,
@@ -199,6 +201,20 @@ async def test_a_new_amount_of_an_open_row_is_all_that_changes(desk: Desk, folde
     folder.edit("sales_pipeline.csv", "Engaging,2/1/2026,,", "Engaging,2/1/2026,,99")
     added = await changes(desk, folder, "E1")
     assert [(fact.event, fact.occurred_at) for fact in added] == [(AmountEstimated(amount=usd(99)), LATER)]
+    folder.edit("sales_pipeline.csv", "Engaging,2/1/2026,,99", "Engaging,2/1/2026,,120")
+    (raised,) = await changes(desk, folder, "E1", now=LATER + timedelta(days=1))
+    assert raised.event == AmountRaised(amount=usd(120), former=usd(99))
+
+
+async def test_an_end_dated_before_the_last_import_is_taken_with_all_its_changes(desk: Desk, folder: Folder) -> None:
+    await desk.load(folder)
+    folder.edit("sales_pipeline.csv", "Engaging,2/1/2026,,", "Engaging,2/1/2026,4/30/2026,99")
+    await changes(desk, folder, "E1")
+    folder.edit("sales_pipeline.csv", "Engaging,2/1/2026,4/30/2026,99", "Won,2/1/2026,4/2/2026,70")
+    added = await changes(desk, folder, "E1", now=LATER + timedelta(days=1))
+    assert kinds(added) == [CloseDatePulledIn, *WON_PARTS[:3], OpportunityWon]
+    state = await desk.state("E1")
+    assert (state.outcome, state.amount) == ("won", usd(70))
 
 
 async def test_another_amount_of_a_won_row_corrects_the_win_where_it_stands(desk: Desk, folder: Folder) -> None:
