@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Column, DateTime, Index, Integer, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from services.account.projections.search import searchable
 from shared.contracts.account import (
     CONTRACT,
     AccountDetailsChanged,
@@ -19,6 +18,7 @@ from shared.contracts.account import (
     AccountRenamed,
 )
 from shared.contracts.event import Recorded
+from shared.kit.search import searchable
 from shared.projections.definition import Projection, Row, Rows
 
 account_directory = Projection("account_directory", sources=[CONTRACT])

@@ -11,7 +11,6 @@ from sqlalchemy import Boolean, Column, DateTime, Index, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from services.account.domain.periods import FOREVER, Change, Period, change_of, periods
-from services.account.projections.search import searchable
 from shared.contracts.account import (
     CONTRACT,
     ManagerAppointed,
@@ -29,6 +28,7 @@ from shared.contracts.account import (
     TeamRenamed,
 )
 from shared.contracts.event import Recorded
+from shared.kit.search import searchable
 from shared.projections.definition import Projection, Row, Rows
 
 organisation = Projection("organisation", sources=[CONTRACT])

@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, String, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from services.account.projections.search import searchable
 from shared.contracts.account import (
     CONTRACT,
     ProductChanged,
@@ -15,6 +14,7 @@ from shared.contracts.account import (
     ProductRetired,
 )
 from shared.contracts.event import Recorded
+from shared.kit.search import searchable
 from shared.projections.definition import Projection, Row, Rows
 
 product_catalogue = Projection("product_catalogue", sources=[CONTRACT])

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, String, Text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from services.opportunity.projections.timeline import FOREVER
+from services.opportunity.projections.membership_periods import periods
 from shared.contracts.account import (
     CONTRACT,
     AccountMoved,
@@ -31,13 +31,19 @@ from shared.contracts.account import (
     TeamRenamed,
 )
 from shared.contracts.event import Recorded
+from shared.kit.search import searchable
 from shared.projections.definition import Projection, Row, Rows
 
 organisation = Projection("organisation", sources=[CONTRACT])
 
 
 def _named(*columns: Column[Any]) -> tuple[Column[Any], ...]:
-    return (*columns, Column("name", Text, nullable=False), Column("names", JSONB, nullable=False))
+    return (
+        *columns,
+        Column("name", Text, nullable=False),
+        Column("names", JSONB, nullable=False),
+        Column("search", Text, nullable=False),
+    )
 
 
 account = organisation.table(
@@ -86,29 +92,32 @@ membership = organisation.table(
 @organisation.on(AccountRegistered, AccountRenamed, AccountMoved)
 def account_copied(rows: Rows, e: Recorded[Any]) -> None:
     row = rows.one(account, e.entity_id) or {"account_id": e.entity_id}
-    rows.put(account, row | _taken(e, "name", "names", "parent_id"))
+    rows.put(account, _found_by_name(row | _taken(e, "name", "names", "parent_id")))
 
 
 @organisation.on(PersonJoined, PersonChanged, PersonLeft, PersonReturned)
 def person_copied(rows: Rows, e: Recorded[Any]) -> None:
-    row = rows.one(person, e.entity_id) or {"person_id": e.entity_id}
-    active = not isinstance(e.event, PersonLeft)
-    rows.put(person, row | _taken(e, "name", "names", "subject") | {"active": active})
+    row = {"active": True} | (rows.one(person, e.entity_id) or {"person_id": e.entity_id})
+    if isinstance(e.event, PersonLeft | PersonReturned):
+        row["active"] = isinstance(e.event, PersonReturned)
+    rows.put(person, _found_by_name(row | _taken(e, "name", "names", "subject")))
 
 
 @organisation.on(TeamFormed, TeamRenamed, TeamMoved)
 def team_copied(rows: Rows, e: Recorded[Any]) -> None:
     row = rows.one(team, e.entity_id) or {"team_id": e.entity_id}
-    rows.put(team, row | _taken(e, "name", "names", "parent_team_id"))
+    rows.put(team, _found_by_name(row | _taken(e, "name", "names", "parent_team_id")))
 
 
 @organisation.on(ProductListed, ProductChanged, ProductRetired, ProductRelisted)
 def product_copied(rows: Rows, e: Recorded[Any]) -> None:
-    row = rows.one(product, e.entity_id) or {"product_id": e.entity_id}
+    row = {"retired": False} | (rows.one(product, e.entity_id) or {"product_id": e.entity_id})
     if isinstance(e.event, ProductListed | ProductChanged):
         price = e.event.list_price
         row |= {"price_minor": price and price.minor, "currency": price and price.currency}
-    rows.put(product, row | _taken(e, "name", "names", "series") | {"retired": isinstance(e.event, ProductRetired)})
+    if isinstance(e.event, ProductRetired | ProductRelisted):
+        row["retired"] = isinstance(e.event, ProductRetired)
+    rows.put(product, _found_by_name(row | _taken(e, "name", "names", "series")))
 
 
 @organisation.on(TeamMemberJoined, TeamMemberLeft, ManagerAppointed, ManagerRelieved)
@@ -125,28 +134,14 @@ def membership_changed(rows: Rows, e: Recorded[Any]) -> None:
     rows.put(team_change, change)
     for old in rows.of(membership, e.entity_id):
         rows.delete(membership, *(old[column.name] for column in membership.primary_key))
-    for row in _periods(sorted(rows.of(team_change, e.entity_id), key=lambda r: (r["occurred_at"], r["version"]))):
+    for row in periods(sorted(rows.of(team_change, e.entity_id), key=lambda r: (r["occurred_at"], r["version"]))):
         rows.put(membership, row)
-
-
-def _periods(changes: list[Row]) -> list[Row]:
-    open_: dict[tuple[str, str], Row] = {}
-    periods: list[Row] = []
-    for change in changes:
-        key = (change["role"], change["person_id"])
-        if change["begins"] and key in open_:  # said twice: the earlier word stands
-            continue
-        ends = [key]
-        if change["role"] == "manager" and change["begins"]:  # a team has one manager: the next one relieves the former
-            ends = [other for other in open_ if other[0] == "manager"]
-        closed = [open_.pop(ended) for ended in ends if ended in open_]
-        periods += [period | {"valid_to": change["occurred_at"]} for period in closed]
-        if change["begins"]:
-            row = {name: change[name] for name in ("team_id", "role", "person_id")}
-            open_[key] = row | {"valid_from": change["occurred_at"], "valid_to": FOREVER}
-    return [period for period in [*periods, *open_.values()] if period["valid_from"] < period["valid_to"]]
 
 
 def _taken(e: Recorded[Any], *fields: str) -> Row:
     """The event's fields that it has; absent fields of its class leave a column as it is."""
     return {name: getattr(e.event, name) for name in fields if name in type(e.event).model_fields}
+
+
+def _found_by_name(row: Row) -> Row:
+    return row | {"search": searchable([row["name"], *row["names"].values()])}

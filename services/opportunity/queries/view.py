@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.service.visibility import Scope
 from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, case, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.projections.organisation import account, membership, team
 from services.opportunity.projections.processes import buying_stage, definition, selling_stage
-from services.opportunity.projections.timeline import FOREVER, span
+from services.opportunity.projections.spans import FOREVER
+from services.opportunity.projections.timeline import span
+from shared.service.visibility import Scope
 
 Belonging = Literal["then", "now"]
 OPEN = ("open", "paused")
