@@ -60,6 +60,30 @@ async def parked_streams(engine: AsyncEngine, limit: int = 1_000) -> list[Parked
     return sorted(listed, key=lambda stream: stream.since)
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """`error` is None for an event that only waits behind the bad one; `data` is its JSON."""
+
+    generation: int
+    position: int
+    type_name: str
+    error: str | None
+    data: bytes
+
+
+async def parked_events(engine: AsyncEngine, reader: str, stream_id: str, limit: int = 1_000) -> list[ParkedEvent]:
+    """The parked events of a stream, in order; empty when it is not parked."""
+    one = tables.parked.c
+    statement = (
+        select(one.generation, one.position, one.type_name, one.error, one.value)
+        .where(one.projection == reader, one.stream_id == stream_id)
+        .order_by(one.generation, one.position)
+        .limit(limit)
+    )
+    async with engine.connect() as connection:
+        return [ParkedEvent(*row) for row in (await connection.execute(statement)).all()]
+
+
 async def replay(engine: AsyncEngine, reader: Projection | ReactSink, stream_id: str) -> int:
     """Give a parked stream's events to the reader again, in order, all or none; how many. Raises what the fold or the handler
     raises; then nothing has changed.
