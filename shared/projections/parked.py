@@ -35,16 +35,16 @@ class ParkedStream:
 async def parked_streams(engine: AsyncEngine, limit: int = 1_000) -> list[ParkedStream]:
     """Oldest first."""
     one = tables.parked
-    behind = func.count().over(partition_by=(one.c.projection, one.c.generation, one.c.stream_id))
-    statement = (
-        select(one, behind.label("events"))
-        .distinct(one.c.projection, one.c.generation, one.c.stream_id)
-        .order_by(one.c.projection, one.c.generation, one.c.stream_id, one.c.position)
-        .limit(limit)
-    )
+    stream = (one.c.projection, one.c.generation, one.c.stream_id)
+    ranked = select(
+        one,
+        func.count().over(partition_by=stream).label("events"),
+        func.row_number().over(partition_by=stream, order_by=one.c.position).label("place"),
+    ).subquery()
+    statement = select(ranked).where(ranked.c.place == 1).order_by(ranked.c.parked_at, ranked.c.position).limit(limit)
     async with engine.connect() as connection:
         rows = (await connection.execute(statement)).all()
-    listed = [
+    return [
         ParkedStream(
             row.projection,
             row.generation,
@@ -57,7 +57,6 @@ async def parked_streams(engine: AsyncEngine, limit: int = 1_000) -> list[Parked
         )
         for row in rows
     ]
-    return sorted(listed, key=lambda stream: stream.since)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.contracts.event import Envelope
 from shared.log.cloudevents import BadRecordError, decode_record
@@ -27,6 +27,7 @@ from shared.projections.follower import BATCH, Delivery, StopPartitionError, oth
 WAIT_SECONDS = 5.0
 CATCH_UP_SECONDS = 60.0
 LOOK_SECONDS = 0.1
+CONNECTIONS = 4
 Progress = Callable[[int, int], None]
 """Called with records done and records known to be there."""
 
@@ -61,7 +62,7 @@ async def rebuild(
     generation lags behind and does not catch up. A result that differs from the live generation at equal checkpoints is kept
     with `accept_differences` alone; the report tells.
     """
-    async with _alone(engine, projection):
+    async with _own(engine) as engine, _alone(engine, projection):
         async with engine.begin() as connection:
             await generations.drop(connection, projection, "building")
             number = await generations.make(connection, projection, "building")
@@ -69,7 +70,6 @@ async def rebuild(
         try:
             await run.read_to(await run.ends())
             async with engine.begin() as connection:
-                await _take_time(connection)
                 await generations.index(connection, projection, number)
             comparison = await run.compare_with_live()
             wanted = keep and (comparison is None or comparison.equal or accept_differences)
@@ -84,15 +84,25 @@ async def rebuild(
         return RebuildReport(projection.name, run.done, parked, comparison, number if wanted else None)
 
 
-async def _take_time(connection: AsyncConnection) -> None:
-    """For the rest of the transaction: what is done here may take longer than the limits of a service's sessions."""
-    await connection.execute(text("SET LOCAL statement_timeout = 0"))
-    await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+@asynccontextmanager
+async def _own(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    """Connections of the rebuild's own: it holds the live generation's worker up for a moment and must then not wait for a
+    connection which that worker has; and what it does may take longer than the limits of a service's sessions.
+    """
+    own = create_async_engine(
+        engine.url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        connect_args={"server_settings": {"application_name": "keyfold rebuild", "jit": "off"}},
+    )
+    try:
+        yield own
+    finally:
+        await own.dispose()
 
 
 async def _drop_building(engine: AsyncEngine, projection: Projection) -> None:
     async with engine.begin() as connection:
-        await _take_time(connection)
         await generations.drop(connection, projection, "building")
 
 
@@ -157,7 +167,6 @@ class _Build:
         while True:
             async with self._engine.connect() as snapshot:
                 await snapshot.execution_options(isolation_level="REPEATABLE READ")
-                await _take_time(snapshot)
                 live = await generations.live(snapshot, self._projection)
                 if live is None:
                     return None
@@ -165,7 +174,6 @@ class _Build:
                 if not self._ahead_of(reached):
                     await self.read_to({key: offset for key, (_, offset) in reached.items()})
                     async with self._engine.connect() as other:
-                        await _take_time(other)
                         return await compare(snapshot, other, self._projection, live, self._number)
                 worked = await snapshot.scalar(select(func.count()).select_from(tables.worker).where(alive()))
             if not worked or asyncio.get_running_loop().time() > deadline:
@@ -179,7 +187,6 @@ class _Build:
         """Catch up, hold the live generation still for the last few events, and turn the pointer: no reader sees time go back."""
         await self.read_to(await self.ends())
         async with self._engine.begin() as connection:
-            await _take_time(connection)
             await generations.drop(connection, self._projection, "old")
             live = await generations.live(connection, self._projection)
             if live is not None:
