@@ -21,6 +21,25 @@ from shared.scheduler.due import migrate_scheduler
 from shared.service.definition import Service
 from shared.service.visibility import Scopes
 
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections to its database a process of a service opens at most.
+
+    `store`: the appender keeps one while there is work, the others load streams and look up commands. `reads`: one for each
+    request that reads at the same moment; in a worker, one for the heartbeat and the others for batches that are folded.
+    """
+
+    store: int
+    reads: int
+
+
+API = Connections(store=4, reads=4)  # 8 in all: what a request needs takes milliseconds, the others queue
+WORKER = Connections(store=2, reads=2)  # 6 in all: the relay and the scheduler have one each of their own
+EMBEDDED = Connections(store=4, reads=6)  # both at once, with the relay's and the scheduler's 12
+
+CONNECT_SECONDS = 5.0  # a server that does not answer by then is away
+QUEUE_SECONDS = 5.0  # longer than that for a connection of the pool: the caller is told to come back
 SESSION = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "60s", "jit": "off"}
 
 
@@ -50,15 +69,16 @@ async def open_backend(
     calendar: BusinessCalendar,
     *,
     clock: Clock | None = None,
-    store_connections: int = 4,
-    read_connections: int = 4,
+    store_connections: int = API.store,
+    read_connections: int = API.reads,
+    queue_seconds: float = QUEUE_SECONDS,
 ) -> AsyncIterator[Backend]:
     """On leaving, the appender writes what waits, then the connections are given back; the log is the caller's."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         store = await EventStore.open(dsn, service.contract, max_size=store_connections)
         stack.push_async_callback(store.close)
-        engine = open_engine(dsn, read_connections)
+        engine = open_engine(dsn, read_connections, queue_seconds)
         stack.push_async_callback(engine.dispose)
         bell = Bell()
         reads = ReadModels(engine, bell)
@@ -77,15 +97,21 @@ async def open_backend(
         )
 
 
-def open_engine(dsn: str, connections: int) -> AsyncEngine:
-    """For read models; JIT off, because it costs more than any of these queries takes."""
+def open_engine(dsn: str, connections: int, queue_seconds: float = QUEUE_SECONDS) -> AsyncEngine:
+    """For read models; JIT off, because it costs more than any of these queries takes. Parameters are people's data: no error
+    shows them.
+    """
     return create_async_engine(
         make_url(dsn).set(drivername="postgresql+asyncpg"),
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=10,
+        pool_timeout=queue_seconds,
         pool_pre_ping=True,
-        connect_args={"server_settings": SESSION | {"application_name": "keyfold-reads"}},
+        hide_parameters=True,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "server_settings": SESSION | {"application_name": "keyfold-reads"},
+        },
     )
 
 

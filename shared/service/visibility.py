@@ -46,9 +46,14 @@ class Scopes:
         self._found_in = found_in
         self._kept: dict[str, tuple[float, Scope]] = {}
 
-    async def of(self, subject: str, now: datetime) -> Scope:
-        """Raises NotBuiltError while the read models have no generation."""
-        kept = self._kept.get(subject)
+    async def of(self, subject: str, now: datetime, token: str | None = None) -> Scope:
+        """With a position `token`, what it names is seen: the read models are waited for, nothing remembered is used.
+
+        Raises NotBuiltError while the read models have no generation, BadTokenError, NotYetVisibleError.
+        """
+        kept = None if token else self._kept.get(subject)
+        if token:
+            await self._reads.wait_for(token, self._found_in)
         if kept is not None and kept[0] > time.monotonic():
             return kept[1]
         async with self._reads.connect(*self._found_in) as connection:

@@ -1,6 +1,7 @@
 """The app factory: a service's routes, and everything that all services have in common."""
 
 import asyncio
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -20,14 +21,51 @@ Errors are RFC 9457 problems.
 """
 
 
+PROBLEM_CONTENT = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+class ServiceApp(FastAPI):
+    """Its OpenAPI document says of every error that it is a problem, for the framework only knows of JSON."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"]["Problem"] = _schema(problems.Problem)
+            document["components"]["schemas"]["Fault"] = _schema(problems.Fault)
+            for name in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(name, None)
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    _tell_problems(operation["responses"])
+        return super().openapi()
+
+
+def _schema(model: type[problems.Problem | problems.Fault]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema
+
+
+def _tell_problems(responses: dict[str, Any]) -> None:
+    ours = [f"#/components/schemas/{name}" for name in ("Problem", "HTTPValidationError")]
+    for status, response in responses.items():
+        schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+        if status >= "400" and schema.get("$ref") in ours:
+            response["content"] = PROBLEM_CONTENT
+            if response["description"] == "Validation Error":
+                response["description"] = "the input cannot be right"
+    responses.setdefault("default", {"description": "a problem", "content": PROBLEM_CONTENT})
+
+
 def describe(service: Service, *, root_path: str = "") -> FastAPI:
     """The app without a backend: its OpenAPI document is complete, its routes cannot be called yet."""
-    app = FastAPI(
+    app = ServiceApp(
         title=f"Keyfold: {service.title}",
         version=VERSION,
         description=DESCRIPTION.format(description=service.description),
         root_path=root_path,
         separate_input_output_schemas=False,
+        redirect_slashes=False,  # a thing has one address
     )
     for router in (*service.routers, events.router, health.router):
         app.include_router(router)

@@ -1,5 +1,6 @@
 """Who calls: bearer tokens (JWT) of an OIDC issuer by its JWKS, or, in the embedded form, of our own issuer."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -27,8 +28,11 @@ ALGORITHMS = (
 )  # public keys only: a shared secret could be guessed
 LEEWAY_SECONDS = 30
 LONGEST_TOKEN = 8_192
-REFETCH_SECONDS = 30.0  # an unknown key id asks for the keys again, but not at every request
-KEEP_KEYS_SECONDS = 600.0
+LONGEST_SUBJECT = 200
+REFETCH_SECONDS = 5.0  # an unknown key id asks for the keys again, but not at every request
+RETRY_SECONDS = 1.0  # after a failure: requests must not queue up behind an issuer that is away
+KEEP_KEYS_SECONDS = 600.0  # also how long a withdrawn key may go on being trusted
+MOST_REMEMBERED = 10_000
 
 log = structlog.get_logger(__name__)
 
@@ -55,54 +59,77 @@ class Keys(Protocol):
 
 
 class RemoteKeys:
-    """A JWKS document, fetched when needed and kept for ten minutes."""
+    """A JWKS document, fetched when needed and kept for ten minutes; longer while the issuer cannot be reached."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, refetch_seconds: float = REFETCH_SECONDS, keep_seconds: float = KEEP_KEYS_SECONDS
+    ) -> None:
         self._url = url
+        self._refetch_seconds = refetch_seconds
+        self._keep_seconds = keep_seconds
         self._keys: dict[str | None, Any] = {}
-        self._fetched = float("-inf")
+        self._fetched = self._failed = float("-inf")
+        self._fetching = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> Any:
-        age = time.monotonic() - self._fetched
-        if age > KEEP_KEYS_SECONDS or (key_id not in self._keys and age > REFETCH_SECONDS):
-            await self._fetch()
+        if self._due(key_id):
+            async with self._fetching:
+                if self._due(key_id):
+                    await self._fetch()
+        if not self._keys:
+            raise unavailable("issuer_unavailable", "the token cannot be checked: the issuer's keys are out of reach")
         if key_id not in self._keys:
             raise unauthorised("unknown_key", "the token is signed with a key that its issuer does not publish")
         return self._keys[key_id]
 
+    def _due(self, key_id: str | None) -> bool:
+        now = time.monotonic()
+        age = now - self._fetched
+        wanted = age > self._keep_seconds or (key_id not in self._keys and age > self._refetch_seconds)
+        return wanted and now - self._failed > RETRY_SECONDS
+
     async def _fetch(self) -> None:
+        """What was had stays when the issuer cannot be reached: old keys are better than none."""
         try:
             async with httpx.AsyncClient(timeout=5.0) as client:
                 document = (await client.get(self._url)).raise_for_status().json()
-            keys = [jwt.PyJWK.from_dict(one) for one in document["keys"] if one.get("use", "sig") == "sig"]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            keys = [found for one in document["keys"] if (found := _usable(one)) is not None]
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._failed = time.monotonic()
             log.warning("the issuer's keys cannot be fetched", url=self._url, error=f"{type(error).__name__}: {error}")
-            if not self._keys:
-                raise unavailable(
-                    "issuer_unavailable", "the token cannot be checked: the issuer's keys are out of reach"
-                ) from None
-            return  # the keys that are known are better than none
+            return
         self._keys = {key.key_id: key for key in keys}
         if len(keys) == 1:
             self._keys[None] = keys[0]
         self._fetched = time.monotonic()
 
 
+def _usable(jwk: Mapping[str, Any]) -> jwt.PyJWK | None:
+    """A public key for signatures; None for any other, and for a kind that is not known here."""
+    if jwk.get("use", "sig") != "sig" or jwk.get("kty") == "oct":
+        return None
+    try:
+        return jwt.PyJWK.from_dict(dict(jwk))
+    except jwt.PyJWTError as error:
+        log.warning("a key of the issuer cannot be used", key_id=jwk.get("kid"), error=str(error))
+        return None
+
+
 class Verifier:
-    """Checks signature, issuer, audience and time of a token. Tokens found good are remembered until they expire."""
+    """Checks signature, issuer, audience and time of a token. Those found good are remembered, for ten minutes at most."""
 
     def __init__(self, keys: Keys, issuer: str, audience: str, roles_claim: str = "roles") -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
         self._roles_claim = roles_claim
-        self._good: OrderedDict[str, Caller] = OrderedDict()
+        self._good: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
-        """Raises ProblemError 401."""
+        """Raises ProblemError: 401; 503 when the issuer's keys cannot be fetched."""
         known = self._good.get(token)
-        if known is not None and known.expires_at > time.time():
-            return known
+        if known is not None and known[1] > time.time():
+            return known[0]
         if len(token) > LONGEST_TOKEN:
             raise unauthorised("bad_token", f"a token has at most {LONGEST_TOKEN} characters")
         try:
@@ -122,12 +149,18 @@ class Verifier:
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise unauthorised("bad_token", f"the token is not valid: {error}") from None
         caller = Caller(str(claims["sub"]), _roles(claims, self._roles_claim), float(claims["exp"]) + LEEWAY_SECONDS)
-        if not 0 < len(caller.subject) <= 200 or "\0" in caller.subject or "/" in caller.subject:
-            raise unauthorised("bad_token", "`sub` must have 1 to 200 characters and no slash")
-        self._good[token] = caller
-        if len(self._good) > 10_000:
+        if not good_subject(caller.subject):
+            raise unauthorised("bad_token", f"`sub` must have 1 to {LONGEST_SUBJECT} characters and no slash")
+        self._good[token] = caller, min(caller.expires_at, time.time() + KEEP_KEYS_SECONDS)
+        self._good.move_to_end(token)
+        if len(self._good) > MOST_REMEMBERED:
             self._good.popitem(last=False)
         return caller
+
+
+def good_subject(subject: str) -> bool:
+    """It becomes the actor of events, and a slash parts it from an idempotency key."""
+    return 0 < len(subject) <= LONGEST_SUBJECT and "/" not in subject and subject.isprintable()
 
 
 def _roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
@@ -140,7 +173,9 @@ def _roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
 
 
 def unauthorised(code: str, detail: str) -> ProblemError:
-    return ProblemError(401, code, detail, headers={"WWW-Authenticate": f'Bearer realm="keyfold", error="{code}"'})
+    """RFC 6750: the challenge names no error to whoever sent no token."""
+    error = "" if code == "no_token" else ', error="invalid_token"'
+    return ProblemError(401, code, detail, headers={"WWW-Authenticate": f'Bearer realm="keyfold"{error}'})
 
 
 bearer = HTTPBearer(auto_error=False, description="A JWT of the configured issuer.", bearerFormat="JWT")

@@ -27,7 +27,7 @@ from shared.relay.partition import partition_of
 from shared.service.backend import Backend
 from shared.service.visibility import EVERYTHING, Scope
 from shared.web.auth import Caller, caller
-from shared.web.problems import Fault, Problem, ProblemError, bad_request, problem_of
+from shared.web.problems import Problem, ProblemError, answer_to, bad_request, tell
 
 POSITION = "Keyfold-Position"
 REPLAYED = "Idempotency-Replayed"
@@ -101,9 +101,22 @@ def backend_of(request: Request) -> Backend:
 BackendNow = Annotated[Backend, Depends(backend_of)]
 
 
-async def scope_of_caller(backend: BackendNow, who: Annotated[Caller, Depends(caller)]) -> Scope:
+PositionHeader = Annotated[
+    str | None,
+    Header(
+        alias=POSITION,
+        max_length=2_000,
+        description="The position of a write that must be visible, else 503.",
+        examples=["opportunity/3@1234"],
+    ),
+]
+
+
+async def scope_of_caller(
+    backend: BackendNow, who: Annotated[Caller, Depends(caller)], position: PositionHeader = None
+) -> Scope:
     """Whose records the caller may see: everything for some roles, else what teams and their managers give."""
-    found = await backend.scopes.of(who.subject, backend.clock.now())
+    found = await backend.scopes.of(who.subject, backend.clock.now(), position)
     return replace(EVERYTHING, person_id=found.person_id) if who.sees_everything else found
 
 
@@ -112,7 +125,7 @@ ScopeNow = Annotated[Scope, Depends(scope_of_caller)]
 
 @dataclass(frozen=True)
 class Commander:
-    """What a route needs to carry out commands in the name of its caller."""
+    """What a route needs to carry out commands in the name of its caller. `path` is that of the request, within the service."""
 
     backend: Backend
     caller: Caller
@@ -164,18 +177,8 @@ class Commander:
         if isinstance(outcome, Outcome):
             answer = await self.answer(outcome)
             return BatchItem(index=index, status=201 if answer["created"] else 200, answer=CommandAnswer(**answer))
-        problem = problem_of(outcome)
-        if problem is None:
-            raise outcome
-        told = Problem(
-            type=f"urn:keyfold:problem:{problem.code}",
-            title=problem.code.replace("_", " "),
-            status=problem.status,
-            detail=problem.detail,
-            instance=f"{self.path}#{index}",
-            code=problem.code,
-            errors=[Fault.model_validate(fault.model_dump()) for fault in problem.errors],
-        )
+        problem = answer_to(outcome, self.path)  # the other items are done, whatever became of this one
+        told = tell(problem, f"{self.path}#{index}", self.context.correlation_id.hex)
         return BatchItem(index=index, status=problem.status, problem=told)
 
     def _context(self, body: BaseModel | None, index: int | None = None) -> CommandContext:
@@ -256,7 +259,13 @@ async def commander(
         if_match=_version(if_match),
         dry_run=dry_run,
     )
-    return Commander(backend, who, scope, context, request.url.path)
+    return Commander(backend, who, scope, context, _path(request))
+
+
+def _path(request: Request) -> str:
+    """Within the service: a command that is retried through another gateway, or in the other form, is the same one."""
+    root, path = request.scope.get("root_path", "").rstrip("/"), request.url.path
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 Commanding = Annotated[Commander, Depends(commander)]

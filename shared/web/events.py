@@ -52,12 +52,12 @@ async def events(
     after: Annotated[int, Query(ge=0, le=2**62, description="the position after which to begin")] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
 ) -> EventPage:
-    head = await backend.store.head()  # read first, so that it is never beyond what follows
-    envelopes = await backend.store.envelopes(after, limit)
-    items = [_item(envelope) for envelope in envelopes]
-    return EventPage(
-        items=items, next_after=items[-1].position if items else after, head=max(head, after if items else head)
-    )
+    head = await backend.store.head()
+    items = [_item(envelope) for envelope in await backend.store.envelopes(after, limit)]
+    if not items:
+        return EventPage(items=items, next_after=after, head=head)
+    last = items[-1].position
+    return EventPage(items=items, next_after=last, head=max(head, last))  # more may have come since the head was read
 
 
 def _item(envelope: Envelope) -> EventItem:

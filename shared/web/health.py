@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
+from shared.log.port import UnknownTopicError
 from shared.projections.lag import lag, workers
 from shared.service.backend import Backend
 from shared.web.commanding import BackendNow
@@ -15,6 +17,8 @@ from shared.web.metrics import CONTENT_TYPE, Metrics
 from shared.web.problems import problem_of
 
 router = APIRouter(tags=["operations"])
+CHECK_SECONDS = 2.0
+log = structlog.get_logger(__name__)
 
 
 @router.get("/healthz", summary="The process is alive")
@@ -53,9 +57,10 @@ def readiness_response(found: Mapping[str, Readiness]) -> JSONResponse:
 
 async def _checks(backend: Backend) -> dict[str, str]:
     try:
-        async with asyncio.timeout(2), backend.reads.connect(*backend.service.projections) as connection:
-            await connection.execute(text("SELECT 1"))
-        alive = await backend.reads.worker_alive()
+        async with asyncio.timeout(CHECK_SECONDS):
+            async with backend.reads.connect(*backend.service.projections) as connection:
+                await connection.execute(text("SELECT 1"))
+            alive = await backend.reads.worker_alive()
     except Exception as error:
         problem = problem_of(error)
         if problem is None and not isinstance(error, TimeoutError):
@@ -78,12 +83,16 @@ async def measure(figures: Metrics, backend: Backend) -> None:
     try:
         figures.head.labels(name).set(await backend.store.head())
         figures.workers.labels(name).set(len(await workers(backend.engine)))
-        for one in await lag(backend.engine, backend.log):
+        lags = await lag(backend.engine, backend.log)
+        for gauge in (figures.lag, figures.lag_seconds, figures.parked, figures.alarms):
+            gauge.clear()  # generations that are gone
+        for one in lags:
             reader = f"{one.reader}_g{one.generation}"
             figures.lag.labels(name, reader, one.topic).set(one.records)
             figures.lag_seconds.labels(name, reader, one.topic).set(one.seconds)
             figures.parked.labels(name, reader).set(one.parked)
             figures.alarms.labels(name, reader).set(len(one.alarms))
     except Exception as error:
-        if problem_of(error) is None:
+        if problem_of(error) is None and not isinstance(error, UnknownTopicError):
             raise
+        log.warning("figures are not up to date", service=name, error=f"{type(error).__name__}: {error}")

@@ -5,28 +5,26 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import structlog
-from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.trace import continued
 from shared.web.metrics import Metrics
+from shared.web.problems import BodyTooLargeError, answer_to, respond
 
 LARGEST_BODY = 1024 * 1024
 LARGEST_TABLE = 4 * 1024 * 1024  # of a CSV file
+LONGEST_NUMBER = 18  # digits
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 QUIET = ("/healthz", "/readyz", "/metrics")
 
 log = structlog.get_logger("keyfold.http")
 
 
-class BodyTooLargeError(HTTPException):
-    """Told as a problem with status 413."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, f"the body is larger than {limit} bytes; send it in several requests")
-
-
 class Observe:
-    """Neither the body, nor headers, nor the query are logged: they hold people's data and secrets."""
+    """Answers every error, so that what is counted and logged is what the caller got. Neither the body, nor headers, nor the
+    query are logged: they hold people's data and secrets.
+    """
 
     def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
         self._app = app
@@ -45,32 +43,39 @@ class Observe:
         trace = continued(headers.get(b"traceparent", b"").decode("latin-1"))
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["trace"], state["trace_id"] = trace, trace.trace_id
-        status = 500
+        scope.pop("route", None)  # that of an app around this one
+        status, begun = 500, False
         began = time.perf_counter()
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message.get("headers", ()), (b"traceparent", trace.traceparent.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
             try:
                 await self._app(scope, _limited(receive, headers), answer)
+            except Exception as error:
+                if begun:  # half an answer is on its way: the server has to cut the connection
+                    log.error("answer broken off", service=self._service, error=type(error).__name__)
+                    raise
+                await respond(Request(scope), answer_to(error, scope["path"]))(scope, receive, answer)
             finally:
                 self._tell(scope, status, time.perf_counter() - began)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unknown"
-        self._metrics.observe(scope["method"], route, status, seconds)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.observe(method, route, status, seconds)
         if scope["path"].endswith(QUIET):
             return
         write = log.warning if status >= 500 else log.info
         write(
             "request",
             service=self._service,
-            method=scope["method"],
+            method=method,
             route=route,
             status=status,
             milliseconds=round(seconds * 1000, 1),
@@ -85,7 +90,7 @@ def _limited(receive: Receive, headers: dict[bytes, bytes]) -> Callable[[], Awai
 
     async def limited() -> Message:
         nonlocal read
-        if declared.isdigit() and int(declared) > limit:
+        if declared.isdigit() and (len(declared) > LONGEST_NUMBER or int(declared) > limit):
             raise BodyTooLargeError(limit)
         message = await receive()
         read += len(message.get("body", b""))

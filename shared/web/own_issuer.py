@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from shared.web.auth import ROLES, unauthorised
+from shared.web.auth import LONGEST_SUBJECT, ROLES, good_subject, unauthorised
 
 ISSUER = "https://keyfold.invalid/embedded"
 DAY = 86_400
@@ -37,12 +37,7 @@ class OwnIssuer:
         """The issuer of a data folder; its key is made when there is none."""
         file = folder / "issuer-key.pem"
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            pem = Ed25519PrivateKey.generate().private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                out.write(pem)
+            _make_key(file)
         key = serialization.load_pem_private_key(file.read_bytes(), None)
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(f"{file} is no Ed25519 key")
@@ -57,7 +52,9 @@ class OwnIssuer:
         return jwt.PyJWK.from_dict(self._jwk)
 
     def mint(self, subject: str, roles: tuple[str, ...], audience: str, days: float = 30) -> str:
-        """A token. Raises ValueError for an unknown role."""
+        """A token. Raises ValueError for an unknown role, or a subject that no event could name."""
+        if not good_subject(subject):
+            raise ValueError(f"a subject has 1 to {LONGEST_SUBJECT} printable characters and no slash, not {subject!r}")
         if unknown := [role for role in roles if role not in ROLES]:
             raise ValueError(f"unknown role {', '.join(unknown)}; there are {', '.join(ROLES)}")
         now = int(time.time())
@@ -65,3 +62,20 @@ class OwnIssuer:
             "iss": ISSUER, "aud": audience, "sub": subject, "roles": list(roles), "iat": now, "exp": now + int(days * DAY),
         }  # fmt: skip
         return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": self.key_id})
+
+
+def _make_key(file: Path) -> None:
+    """Another process may do the same at this moment: the first one's key stays, and nobody sees half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    draft = file.with_name(f"{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(pem)
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

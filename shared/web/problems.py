@@ -1,20 +1,18 @@
 """Errors as RFC 9457 problems: what is wrong, where, and what would be right; several faults at once."""
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import asyncpg
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contracts.refusal import Reason, RefusedError
 from shared.eventstore.types import (
@@ -24,6 +22,7 @@ from shared.eventstore.types import (
     StoreBusyError,
     VersionConflictError,
 )
+from shared.log.port import LogUnavailableError
 from shared.projections.parking import transient
 from shared.projections.reads import NotBuiltError, NotYetVisibleError
 from shared.projections.tokens import BadTokenError
@@ -31,6 +30,9 @@ from shared.projections.tokens import BadTokenError
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 MOST_ECHOED = 200  # characters of a wrong input that are shown back
+MOST_FAULTS = 50
+_NOT_JSON = {"model_attributes_type", "model_type", "dict_type", "list_type"}  # what bytes are not
+_BAD_TEXT = "22021"  # PostgreSQL's state for characters that it cannot store
 _STATUS_OF_KIND = {"rule": 409, "input": 422, "missing": 404, "forbidden": 403}
 
 log = structlog.get_logger(__name__)
@@ -81,23 +83,42 @@ def bad_request(code: str, message: str, *, field: str, expected: str | None = N
     return ProblemError(400, code, message, errors=[Fault(code=code, message=message, field=field, expected=expected)])
 
 
-def respond(request: Request, problem: ProblemError) -> JSONResponse:
-    body = Problem(
+class BodyTooLargeError(HTTPException):
+    """Raised where a body is read; an HTTPException, because the framework lets no other pass there."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the body is larger than {limit} bytes; send it in several requests")
+
+
+def respond(request: Request, problem: ProblemError) -> Response:
+    told = tell(problem, request.url.path, getattr(request.state, "trace_id", None))
+    content = json.dumps(told.model_dump(exclude_none=True), ensure_ascii=False).encode()
+    return Response(content, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def tell(problem: ProblemError, instance: str, trace_id: str | None = None) -> Problem:
+    """What a caller is told; `instance` is where it happened."""
+    return Problem(
         type=f"urn:keyfold:problem:{problem.code}",
-        title=HTTPStatus(problem.status).phrase,
+        title=problem.code.replace("_", " "),
         status=problem.status,
         detail=problem.detail,
-        instance=request.url.path,
+        instance=instance,
         code=problem.code,
         errors=list(problem.errors),
-        trace_id=getattr(request.state, "trace_id", None),
+        trace_id=trace_id,
     )
-    return JSONResponse(
-        jsonable_encoder(body, exclude_none=True),
-        problem.status,
-        headers=problem.headers,
-        media_type=MEDIA_TYPE,
-    )
+
+
+def answer_to(error: Exception, path: str) -> ProblemError:
+    """The problem of any error. What nobody foresaw is logged, with its trace, and told without its details."""
+    problem = problem_of(error)
+    if problem is None:
+        log.error("unforeseen error", path=path, error=type(error).__name__, exc_info=error)
+        return ProblemError(500, "internal_error", "this should not have happened; quote the trace_id to report it")
+    if problem.status == 503:
+        log.warning("unavailable", path=path, code=problem.code, detail=problem.detail, cause=str(error))
+    return problem
 
 
 def problem_of(error: Exception) -> ProblemError | None:
@@ -136,16 +157,28 @@ def problem_of(error: Exception) -> ProblemError | None:
                 type(error)
             ]
             return unavailable(code, str(error))
+        case LogUnavailableError():
+            return unavailable("log_unavailable", "the log cannot be reached now; try again")
         case RequestValidationError():
             return _invalid(error)
+        case BodyTooLargeError():
+            return ProblemError(413, "body_too_large", str(error.detail))
         case HTTPException():
-            return ProblemError(error.status_code, _code(error.status_code), str(error.detail), headers=error.headers)
+            return ProblemError(error.status_code, _code(error.status_code), _detail(error), headers=error.headers)
         case PoolTimeoutError():
             return unavailable("busy", "all database connections are in use; try again shortly")
-        case DBAPIError() | OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError() if transient(error):
-            return unavailable(
-                "database_unavailable", "the database cannot be reached now; nothing was acknowledged, try again"
-            )
+        case DBAPIError() | OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
+            return _of_database(error)
+    return None
+
+
+def _of_database(error: Exception) -> ProblemError | None:
+    if transient(error):
+        return unavailable(
+            "database_unavailable", "the database cannot be reached now; nothing was acknowledged, try again"
+        )
+    if getattr(getattr(error, "orig", error), "sqlstate", None) == _BAD_TEXT:
+        return ProblemError(422, "bad_text", "text must not contain a zero character")
     return None
 
 
@@ -154,44 +187,15 @@ def unavailable(code: str, detail: str) -> ProblemError:
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error into a problem. What nobody foresaw is logged with its trace and told without its details."""
-    for kind in (HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, _handle)
-    app.add_middleware(Told)
+    """Tell the framework's own errors as problems. All others rise to `Observe`, which answers them (or to the server, if the
+    app has none): the framework would answer those that it does not know and raise them all the same.
+    """
+    app.add_exception_handler(HTTPException, _handle)
+    app.add_exception_handler(RequestValidationError, _handle)
 
 
-class Told:
-    """Answers for every other error. (A handler for `Exception` would stand outside of what observes requests, and the
-    framework would raise the error again after answering.)"""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = scope["type"] != "http"
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        except Exception as error:
-            if started:
-                raise
-            response = await _handle(Request(scope), error)
-            await response(scope, receive, send)
-
-
-async def _handle(request: Request, error: Exception) -> JSONResponse:
-    problem = problem_of(error)
-    if problem is None:
-        log.error("unforeseen error", path=request.url.path, error=type(error).__name__, exc_info=error)
-        problem = ProblemError(500, "internal_error", "this should not have happened; quote the trace_id to report it")
-    elif problem.status == 503:
-        log.warning("unavailable", path=request.url.path, code=problem.code, detail=problem.detail, cause=str(error))
-    return respond(request, problem)
+async def _handle(request: Request, error: Exception) -> Response:
+    return respond(request, answer_to(error, request.url.path))
 
 
 def _fault(reason: Reason) -> Fault:
@@ -202,11 +206,26 @@ def _code(status: int) -> str:
     return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
 
 
+def _detail(error: HTTPException) -> str:
+    if str(error.detail) != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    if error.status_code == 404:
+        return "there is nothing at this address; `openapi.json` lists what there is"
+    if error.status_code == 405:
+        return f"this address takes {(error.headers or {}).get('Allow', 'other methods')}"
+    return str(error.detail)
+
+
 def _invalid(error: RequestValidationError) -> ProblemError:
-    faults = [_validation_fault(one) for one in error.errors()]
+    found = error.errors()
+    faults = [_validation_fault(one) for one in found[:MOST_FAULTS]]
     if any(fault.code == "json_invalid" for fault in faults):
         return ProblemError(400, "broken_json", "the body is not JSON", errors=faults)
-    return ProblemError(422, "invalid_request", "; ".join(_said(fault) for fault in faults[:5]), errors=faults[:50])
+    if isinstance(error.body, bytes) and any(
+        one["type"] in _NOT_JSON and tuple(one["loc"]) == ("body",) for one in found
+    ):
+        return ProblemError(415, "not_json", "send the body as JSON, with `Content-Type: application/json`")
+    return ProblemError(422, "invalid_request", "; ".join(_said(fault) for fault in faults[:5]), errors=faults)
 
 
 def _validation_fault(one: Mapping[str, Any]) -> Fault:
@@ -217,7 +236,12 @@ def _validation_fault(one: Mapping[str, Any]) -> Fault:
     value = one.get("input")
     if isinstance(value, str | int | float | bool) and one["type"] != "json_invalid":
         message = f"{message} (got {str(value)[:MOST_ECHOED]!r})"
-    return Fault(code=str(one["type"]), message=message, field=".".join(where))
+    return Fault(code=str(one["type"]), message=_sendable(message), field=_sendable(".".join(where)[:MOST_ECHOED]))
+
+
+def _sendable(text: str) -> str:
+    """JSON can name halves of surrogate pairs, UTF-8 cannot carry them."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _said(fault: Fault) -> str:

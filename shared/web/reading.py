@@ -1,19 +1,22 @@
 """Reading read models in a route: wait for the caller's own writes, then one snapshot for the whole answer::
 
-Read = Annotated[AsyncConnection, Depends(reading(timeline, organisation))]
+    Read = Annotated[AsyncConnection, Depends(reading(timeline, organisation), scope="function")]
+
+`scope="function"` gives the connection back before the answer is sent, which a slow caller may take his time to receive; leave
+it out where the answer is streamed from the connection.
 """
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import Header, Query
+from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.calendar import BusinessCalendar
 from shared.projections.definition import Projection
-from shared.web.commanding import BackendNow
+from shared.web.commanding import BackendNow, PositionHeader, ScopeNow
 from shared.web.problems import bad_request
 
 WAIT_SECONDS = 5.0
@@ -23,15 +26,12 @@ _AWARE = TypeAdapter(AwareDatetime)
 
 
 def reading(*projections: Projection) -> Callable[..., AsyncIterator[AsyncConnection]]:
-    """A dependency that yields a read-only connection on these read models."""
-    position = Header(
-        max_length=2_000,
-        description="The position of a write that must be visible, else 503.",
-        examples=["opportunity/3@1234"],
-    )
+    """A dependency that yields a read-only connection on these read models, to a caller with a valid token."""
 
     async def connect(
-        backend: BackendNow, keyfold_position: Annotated[str | None, position] = None
+        backend: BackendNow,
+        _: ScopeNow,  # looked up before: whoever held a connection while waiting for one more could wait for ever
+        keyfold_position: PositionHeader = None,
     ) -> AsyncIterator[AsyncConnection]:
         if keyfold_position:
             await backend.reads.wait_for(keyfold_position, projections, WAIT_SECONDS)
