@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.opportunity.commands import May
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.projections.organisation import person
-from services.opportunity.queries.view import scope_of
+from services.opportunity.queries.scope import scope_of
 from shared.contracts.refusal import RefusedError, refuse
 from shared.service.visibility import NOTHING, Scope
 

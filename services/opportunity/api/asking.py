@@ -1,0 +1,204 @@
+"""Which opportunities a question is about: filters, the moment on both clocks, whose they count as."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import Depends, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.opportunity.projections.organisation import organisation
+from services.opportunity.projections.processes import processes
+from services.opportunity.projections.timeline import timeline
+from services.opportunity.queries.view import RESULT, WORK_LIST, Belonging, Filters, View
+from shared.contracts.opportunity import Code, EntityId, FunnelState
+from shared.kit.calendar import Period
+from shared.kit.money import Currency
+from shared.service.backend import Backend
+from shared.service.visibility import Scope
+from shared.web.commanding import BackendNow, ScopeNow
+from shared.web.language import Language, LanguageNow
+from shared.web.problems import bad_request
+from shared.web.reading import PlainText, moment_of, reading
+
+AHEAD = timedelta(minutes=5)  # clocks differ a little
+EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
+Connection = Annotated[AsyncConnection, Depends(reading(timeline, processes, organisation))]
+Nobody = Literal["none"]
+_MOMENT = "A day (its end, by the business calendar) or a moment; default now."
+_SEVERAL = 100
+_WHOSE = (
+    "Whose it is for owner, team and account: whose it is `now`, or whose it was `then`: when it ended, or at `as_of`."
+)
+OutcomeCode = Literal["open", "paused", "won", "lost", "abandoned"]
+
+
+class Clocks(BaseModel):
+    """A moment on both clocks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    as_of: str | None = Field(
+        default=None,
+        max_length=40,
+        description=f"How it was then, in business time. {_MOMENT}",
+        examples=["2017-06-30"],
+    )
+    known_at: str | None = Field(
+        default=None, max_length=40, description=f"By what was known then. {_MOMENT}", examples=["2017-06-30"]
+    )
+
+
+class Selection(Clocks):
+    """Filters; each may be given several times and narrows to any of its values. `none`: those that have none."""
+
+    owner: list[EntityId | Nobody] = Field(default=[], max_length=_SEVERAL)
+    team: list[EntityId | Nobody] = Field(default=[], max_length=_SEVERAL)
+    account: list[EntityId | Nobody] = Field(
+        default=[], max_length=_SEVERAL, description="With everything below the account in its tree."
+    )
+    only_account: list[EntityId | Nobody] = Field(
+        default=[], max_length=_SEVERAL, description="The account alone, nothing below it."
+    )
+    process: list[Code] = Field(default=[], max_length=_SEVERAL)
+    stage: list[Annotated[int, Field(ge=1, le=40)]] = Field(
+        default=[], max_length=_SEVERAL, description="The working stage: completed + 1."
+    )
+    state: list[FunnelState] = Field(default=[], max_length=_SEVERAL)
+    currency: list[Currency | Nobody] = Field(default=[], max_length=_SEVERAL, description="Of the amount.")
+    flag: list[Code] = Field(default=[], max_length=_SEVERAL)
+    q: PlainText = Field(
+        default="",
+        max_length=200,
+        description="Words that must all occur, in Chinese or Latin; parts of words will do.",
+    )
+    updated_after: AwareDatetime | None = Field(default=None, description="Recorded after this moment.")
+    belonging: Belonging = Field(default=WORK_LIST, description=_WHOSE)
+
+
+class Choice(Selection):
+    """Filters, those by outcome among them."""
+
+    outcome: list[OutcomeCode] = Field(default=[], max_length=5)
+
+
+class Within(Selection):
+    """What happened within a period: `period`, or the days `from` to `to`; default the current fiscal year."""
+
+    period: str | None = Field(default=None, max_length=20, examples=["2017-Q1"])
+    first_day: date | None = Field(default=None, alias="from", description="The first day of the period.")
+    last_day: date | None = Field(default=None, alias="to", description="The last day of the period.")
+    belonging: Belonging = Field(default=RESULT, description=_WHOSE)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who asks, in which language, on which read models."""
+
+    backend: Backend
+    connection: AsyncConnection
+    scope: Scope
+    language: Language
+    root: str
+
+    @property
+    def now(self) -> datetime:
+        return self.backend.clock.now()
+
+    def moment(self, text: str | None, field: str) -> datetime | None:
+        """A moment on one of the clocks; None for now. Raises ProblemError 400 for one to come."""
+        found = moment_of(text, field, self.backend.calendar)
+        now = self.now
+        if found is None or found <= now:
+            return found
+        if found <= now + AHEAD or (len(text or "") == 10 and self.backend.calendar.day_of(now) == _day(text)):
+            return None
+        raise bad_request(
+            "future_moment", f"{field} {text} has not come yet", field=field, expected="today or earlier; default now"
+        )
+
+    def view(self, ask: Selection, filters: Filters | None = None) -> View:
+        """What the parameters ask for. `filters`: in place of those that every question has."""
+        return View(
+            scope=self.scope,
+            now=self.now,
+            as_of=self.moment(ask.as_of, "as_of"),
+            known_at=self.moment(ask.known_at, "known_at"),
+            filters=filters or filters_of(ask),
+            belonging=ask.belonging,
+        )
+
+    def period(self, ask: Within) -> Period:
+        """Raises ProblemError 400 for what is no period, and for a period that ends before it begins."""
+        calendar = self.backend.calendar
+        if ask.period is not None:
+            if ask.first_day or ask.last_day:
+                raise bad_request("bad_period", "both period and from/to", field="period", expected="one of them")
+            try:
+                return calendar.parse(ask.period)
+            except ValueError as error:
+                raise bad_request("bad_period", str(error), field="period", expected="such as 2017-Q1") from None
+        if ask.first_day is None and ask.last_day is None:
+            return calendar.period_of(self.moment(ask.as_of, "as_of") or self.now, "year")
+        first, last = ask.first_day or EARLIEST, ask.last_day or calendar.day_of(self.now)
+        if not EARLIEST <= first <= last <= LATEST:
+            expected = f"from, then to, both within {EARLIEST.year} to {LATEST.year}"
+            raise bad_request("bad_period", f"{first} to {last} is no period", field="from", expected=expected)
+        start, end = calendar.start_of_day(first), calendar.end_of_day(last)
+        return Period("day", f"{first}/{last}", start, end, first, last)
+
+    def list_link(self, ask: Selection, **chosen: Any) -> str:
+        """The list of the rows behind a figure: the same question, narrowed to what the figure counts."""
+        said = {name: value for name, value in ask.model_dump(mode="json", include=_SHARED).items() if value}
+        asked = said | {name: _text(value) for name, value in chosen.items()}
+        return f"{self.root}/opportunities?{urlencode(asked, doseq=True)}"
+
+
+def _asking(
+    request: Request, backend: BackendNow, connection: Connection, scope: ScopeNow, language: LanguageNow
+) -> Asking:
+    return Asking(backend, connection, scope, language, str(request.scope.get("root_path", "")))
+
+
+AskingNow = Annotated[Asking, Depends(_asking)]
+_SHARED = set(Choice.model_fields)
+
+
+def filters_of(ask: Selection) -> Filters:
+    return Filters(
+        owner=_ids(ask.owner),
+        team=_ids(ask.team),
+        account=_ids(ask.account),
+        only_account=_ids(ask.only_account),
+        process=tuple(ask.process),
+        stage=tuple(ask.stage),
+        state=tuple(ask.state),
+        outcome=tuple(ask.outcome) if isinstance(ask, Choice) else (),
+        currency=_ids(ask.currency),
+        flag=tuple(ask.flag),
+        q=ask.q,
+        updated_after=ask.updated_after,
+    )
+
+
+def _ids(values: Iterable[str]) -> tuple[str | None, ...]:
+    """`none` means those that have none."""
+    return tuple(dict.fromkeys(None if value == "none" else value for value in values))
+
+
+def _text(value: Any) -> Any:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return value.isoformat()
+    return value
+
+
+def _day(text: str | None) -> date:
+    return date.fromisoformat(text or "")

@@ -1,0 +1,123 @@
+"""The list of opportunities: filtered, in a stated order, page by page, with totals."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field
+
+from services.opportunity.api.asking import AskingNow, Choice, filters_of
+from services.opportunity.api.cursors import after_of
+from services.opportunity.api.roles import MAY_READ
+from services.opportunity.api.rows import OpportunityRow, Totals, row_maker, totals_of
+from services.opportunity.queries.cohort import Cohort, Stay
+from services.opportunity.queries.listing import SORT_COLUMNS, After, Order, SortBy, page, totals
+from services.opportunity.queries.moment import By
+from services.opportunity.queries.view import Filters
+from shared.contracts.opportunity import EntityId
+from shared.web.commanding import PROBLEMS
+from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.problems import bad_request
+from shared.web.reading import PlainText
+
+router = APIRouter(tags=["opportunities: reading"], dependencies=[MAY_READ])
+Sort = Literal[
+    "updated", "-updated", "opened", "-opened", "name", "-name", "amount", "-amount", "close_date", "-close_date",
+    "stage", "-stage",
+]  # fmt: skip
+Said = Annotated[PlainText, Field(max_length=4_000)]
+Place = Annotated[str, Field(max_length=20, pattern="^[a-z0-9_]+$")]
+_Whole = Annotated[int, Field(ge=-(2**62), le=2**62)]
+_VALUES: Mapping[SortBy, Any] = {
+    "updated": AwareDatetime,
+    "opened": AwareDatetime,
+    "name": PlainText,
+    "amount": _Whole,
+    "close_date": date,
+    "stage": Annotated[int, Field(ge=0, le=1000)],
+}
+
+
+class Figure(Choice):
+    """Beside the filters: what one figure of the funnel counts. Links behind figures carry these.
+
+    `cohort_…`: those that first stood in a stage or funnel state within a time; `stay_…`: whose time in it is over, or goes on.
+    """
+
+    reason: list[Said] = Field(default=[], max_length=20, description="Of the loss, word for word; empty: none given.")
+    competitor: list[Said] = Field(default=[], max_length=20, description="Who won it instead; empty: nobody named.")
+    closed_from: AwareDatetime | None = Field(default=None, description="Ended then or later.")
+    closed_before: AwareDatetime | None = None
+    cohort_by: By | None = None
+    cohort_place: Place | None = Field(default=None, description="A stage's number, or a funnel state.")
+    cohort_from: AwareDatetime | None = None
+    cohort_before: AwareDatetime | None = None
+    cohort_went_on: bool | None = Field(default=None, description="Reached a later place, or was won.")
+    stay_by: By | None = None
+    stay_place: Place | None = None
+    stay_running: bool = False
+
+
+class ListQuery(Figure):
+    """Which opportunities, in which order, which page."""
+
+    sort: Sort = Field(default="-updated", description="A leading minus: downwards. Rows without a value come last.")
+    cursor: str | None = Field(
+        default=None, max_length=LONGEST_CURSOR, description="`next_cursor` of the page before, same parameters."
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+
+
+class OpportunityList(Page[OpportunityRow]):
+    """`totals` count all pages. The moments are those asked for; null: now."""
+
+    totals: Totals
+    as_of: datetime | None
+    known_at: datetime | None
+
+
+@router.get("/opportunities", summary="List opportunities", operation_id="opportunities", responses=PROBLEMS)
+async def opportunities(ask: Annotated[ListQuery, Query()], asking: AskingNow) -> OpportunityList:
+    """Those that the caller may see: one's own, those of one's teams and of all below teams that one leads."""
+    view, order = asking.view(ask, _filters(ask)), Order.parse(ask.sort)
+    question = ["opportunities", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
+    values = after_of(question, ask.cursor, _VALUES[order.by] | None, EntityId)
+    after = None if values is None else After(values[0], values[1])
+    found = await page(asking.connection, view, order, ask.limit + 1, after)
+    column = SORT_COLUMNS[order.by]
+    rows, cursor = page_of(found, ask.limit, question, lambda row: (row[column], row["opportunity_id"]))
+    maker = await row_maker(asking, rows, view.as_of)
+    return OpportunityList(
+        items=[maker.row(row) for row in rows],
+        next_cursor=cursor,
+        totals=totals_of(await totals(asking.connection, view)),
+        as_of=view.as_of,
+        known_at=view.known_at,
+    )
+
+
+def _filters(ask: Figure) -> Filters:
+    return replace(
+        filters_of(ask),
+        reason=tuple(said or None for said in ask.reason),
+        competitor=tuple(said or None for said in ask.competitor),
+        closed_from=ask.closed_from,
+        closed_before=ask.closed_before,
+        cohort=_cohort(ask),
+        stay=Stay(ask.stay_by, ask.stay_place, ask.stay_running) if ask.stay_by and ask.stay_place else None,
+    )
+
+
+def _cohort(ask: Figure) -> Cohort | None:
+    parts = {"cohort_by": ask.cohort_by, "cohort_place": ask.cohort_place, "cohort_from": ask.cohort_from}
+    parts |= {"cohort_before": ask.cohort_before}
+    missing = [name for name, value in parts.items() if value is None]
+    if len(missing) == len(parts):
+        return None
+    if ask.cohort_by and ask.cohort_place and ask.cohort_from and ask.cohort_before:
+        return Cohort(ask.cohort_by, ask.cohort_place, ask.cohort_from, ask.cohort_before, ask.cohort_went_on)
+    raise bad_request(
+        "bad_cohort", f"{', '.join(missing)} is missing", field=missing[0], expected="all of them or none"
+    )

@@ -1,0 +1,167 @@
+"""Rows of lists and boards: an opportunity in brief, with names and labels in the caller's language."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlalchemy import RowMapping, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.opportunity import labels
+from services.opportunity.api.asking import Asking
+from services.opportunity.api.names import Named, NamesOf, names_of
+from services.opportunity.domain.process import synchrony
+from services.opportunity.labels import Words, word
+from services.opportunity.projections.processes import definition
+from shared.contracts.opportunity import BuyingStage, ProcessDefined, SellingStage
+from shared.kit.money import Money
+from shared.web.language import Language, label
+
+
+class Coded(BaseModel):
+    """A code, and its label in the language of the request."""
+
+    code: str
+    label: str
+
+
+class Stage(Coded):
+    number: int
+
+
+class Sum(BaseModel):
+    """`count` opportunities are worth `minor` (smallest units of the currency) together."""
+
+    currency: str
+    minor: int
+    count: int
+
+
+class Totals(BaseModel):
+    """`count`: all rows, also those without an amount; a sum per currency."""
+
+    count: int
+    sums: list[Sum]
+
+
+class OpportunityRow(BaseModel):
+    """`stage`: the working stage, completed + 1. Probabilities in per cent. Days by the business calendar, at `as_of`."""
+
+    id: str
+    name: str
+    account: Named | None
+    owner: Named | None
+    team: Named | None
+    process: Coded
+    process_version: int
+    stage: Stage
+    buying_stage: Stage
+    completed_stage: int
+    entered_stage: int | None
+    probability_low: int
+    probability_high: int
+    synchrony: Coded
+    funnel_state: Coded
+    outcome: Coded
+    outcome_since: datetime
+    reason: str | None
+    competitor: str | None
+    amount: Money | None
+    close_date: date | None
+    flags: list[Coded]
+    external_ids: dict[str, str]
+    opened_at: datetime
+    updated_at: datetime
+    age_days: int
+    days_in_stage: int
+    version: int = Field(description="of the opportunity, at `as_of`")
+
+
+Processes = Mapping[tuple[str, int], ProcessDefined]
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes rows in one language at one moment."""
+
+    asking: Asking
+    at: datetime
+    names: NamesOf
+    processes: Processes
+
+    def row(self, found: RowMapping) -> OpportunityRow:
+        language, calendar = self.asking.language, self.asking.backend.calendar
+        process = self.processes[found["process"], found["process_version"]]
+        today = calendar.day_of(self.at)
+        amount = None
+        if found["currency"] is not None:
+            amount = Money(minor=found["amount_minor"], currency=found["currency"])
+        standing = synchrony(process, found["completed_stage"], found["buying_stage"])
+        return OpportunityRow(
+            id=found["opportunity_id"],
+            name=found["name"],
+            account=self.names.one("account", found["account_id"]),
+            owner=self.names.one("owner", found["owner_id"]),
+            team=self.names.one("team", found["team_id"]),
+            process=Coded(code=process.key, label=label(process.names, language, process.key)),
+            process_version=process.version,
+            stage=stage_of(process.selling, found["working_stage"], language),
+            buying_stage=stage_of(process.buying, found["buying_stage"], language),
+            completed_stage=found["completed_stage"],
+            entered_stage=found["entered_stage"],
+            probability_low=found["probability_low"],
+            probability_high=found["probability_high"],
+            synchrony=coded(labels.SYNCHRONY, standing, language),
+            funnel_state=coded(labels.FUNNEL_STATES, found["funnel_state"], language),
+            outcome=coded(labels.OUTCOMES, found["outcome"], language),
+            outcome_since=found["outcome_since"],
+            reason=found["reason"],
+            competitor=found["competitor"],
+            amount=amount,
+            close_date=found["close_date"],
+            flags=[coded(labels.FLAGS, flag, language) for flag in found["flags"]],
+            external_ids=found["external_ids"],
+            opened_at=found["opened_at"],
+            updated_at=found["updated_at"],
+            age_days=(today - calendar.day_of(found["opened_at"])).days,
+            days_in_stage=(today - calendar.day_of(found["stage_since"])).days,
+            version=found["version"],
+        )
+
+
+async def row_maker(asking: Asking, found: Sequence[RowMapping], as_of: datetime | None) -> RowMaker:
+    """With what the rows need to be told in words."""
+    ids = {kind: [row[f"{kind}_id"] for row in found] for kind in ("account", "owner", "team")}
+    names = await names_of(asking.connection, asking.language, ids)
+    used = {(row["process"], row["process_version"]) for row in found}
+    return RowMaker(asking, as_of or asking.now, names, await processes_of(asking.connection, used))
+
+
+async def processes_of(connection: AsyncConnection, used: Iterable[tuple[str, int]]) -> Processes:
+    wanted = [(definition.c.key == key) & (definition.c.version == version) for key, version in sorted(used)]
+    if not wanted:
+        return {}
+    rows = await connection.execute(select(definition.c.process).where(or_(*wanted)))
+    defined = [ProcessDefined.model_validate(process) for process in rows.scalars()]
+    return {(process.key, process.version): process for process in defined}
+
+
+def stage_of(stages: Sequence[SellingStage | BuyingStage], number: int, language: Language) -> Stage:
+    stage = stages[number - 1]
+    return Stage(number=number, code=stage.code, label=label(stage.names, language, stage.code))
+
+
+def coded(words: Words, code: str, language: Language) -> Coded:
+    return Coded(code=code, label=word(words, code, language))
+
+
+def totals_of(rows: Iterable[Mapping[str, Any] | RowMapping]) -> Totals:
+    """From counts and amounts by currency."""
+    count, sums = 0, []
+    for row in rows:
+        count += row["count"]
+        if row["currency"] is not None:
+            sums.append(Sum(currency=row["currency"], minor=int(row["amount_minor"]), count=row["count"]))
+    return Totals(count=count, sums=sums)
