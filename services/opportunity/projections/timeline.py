@@ -78,7 +78,6 @@ span = timeline.table(
 
 PROCESS_EVENTS = {"opportunity.process_defined", "opportunity.external_id_claimed"}
 OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in PROCESS_EVENTS)
-SPAN_KEY = ("opportunity_id", "valid_from", "known_from")
 
 
 @timeline.on(*OF_AN_OPPORTUNITY)
@@ -87,15 +86,12 @@ def fact_recorded(rows: Rows, e: Recorded[Any]) -> None:
     rows.put(fact, fact_row(e))
     believed = {row["valid_from"]: row for row in rows.of(span, e.entity_id) if row["known_to"] == FOREVER}
     true = {row["valid_from"]: row for row in spans(e.entity_id, in_business_time(rows.of(fact, e.entity_id)))}
-    for valid_from, old in believed.items():
-        new = true.get(valid_from)
-        if new is not None and same(old, new):
-            continue
-        if old["known_from"] < e.recorded_at:
-            rows.put(span, old | {"known_to": e.recorded_at})
-        else:  # believed for no time at all: two facts recorded at one moment
-            rows.delete(span, *(old[name] for name in SPAN_KEY))
+    # No moment of business time ever vanishes: facts are only added. What was believed for no time at all, because two facts
+    # were recorded at one moment, is replaced under its own key.
     for valid_from, new in true.items():
-        old_row = believed.get(valid_from)
-        if old_row is None or not same(old_row, new):
-            rows.put(span, new | {"known_from": e.recorded_at, "known_to": FOREVER})
+        old = believed.get(valid_from)
+        if old is not None and same(old, new):
+            continue
+        if old is not None and old["known_from"] < e.recorded_at:
+            rows.put(span, old | {"known_to": e.recorded_at})
+        rows.put(span, new | {"known_from": e.recorded_at, "known_to": FOREVER})

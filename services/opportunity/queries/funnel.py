@@ -1,15 +1,17 @@
 """The sales funnel (R3): what stands where, what converts, how long it takes, where it leaks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Integer, RowMapping, and_, cast, extract, func, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import Subquery
 
-from services.opportunity.projections.processes import definition
-from services.opportunity.projections.timeline import span
-from services.opportunity.queries.view import OPEN, View, of_definition, seen, visible, working_stage
+from services.opportunity.queries.cohort import entries, stays
+from services.opportunity.queries.moment import OPEN, By
+from services.opportunity.queries.view import View, held_by, seen
 
 GroupBy = Literal["state", "stage", "owner", "team", "account", "process", "outcome"]
 
@@ -38,8 +40,8 @@ async def counts(connection: AsyncConnection, view: View, by: Sequence[GroupBy])
             *groups,
             rows.c.currency,
             func.count().label("count"),
-            func.coalesce(func.sum(rows.c.amount_minor), 0).label("amount_minor"),
-            func.coalesce(func.sum(func.round(middle)), 0).label("weighted_minor"),
+            _money(func.sum(rows.c.amount_minor)).label("amount_minor"),
+            _money(func.sum(func.round(middle))).label("weighted_minor"),
         )
         .group_by(*groups, rows.c.currency)
         .order_by(*(group.asc().nulls_last() for group in groups), rows.c.currency.asc().nulls_last())
@@ -47,107 +49,95 @@ async def counts(connection: AsyncConnection, view: View, by: Sequence[GroupBy])
     return (await connection.execute(statement)).mappings().all()
 
 
-async def conversion(connection: AsyncConnection, view: View, start: datetime, end: datetime) -> Sequence[RowMapping]:
-    """Cohorts: per stage, the opportunities that first stood in it within [start, end), and what became of each by `as_of`.
+async def conversion(
+    connection: AsyncConnection, view: View, start: datetime, end: datetime, by: By = "stage"
+) -> Sequence[RowMapping]:
+    """Cohorts: per process and stage, or per funnel state, the opportunities that first stood in it within [start, end), and
+    what became of each by `as_of`: advanced (to a later place, or won), won, lost, abandoned, still_open.
 
     A cohort is fixed by when its members entered, so a later loss moves a member from `still_open` to `lost`; it changes no
-    cohort of another period (R3). `days_median` is the time until the next stage, of those that went on.
+    cohort of another period (R3). `days_median` is the time until the next place, of those that went on.
     """
-    first = _first_entries(view)
-    later = first.alias("later")
-    now = seen(view)
-    went_on = (
-        select(func.min(later.c.entered_at))
-        .where(later.c.opportunity_id == first.c.opportunity_id, later.c.working_stage > first.c.working_stage)
-        .where(later.c.process == first.c.process)
-        .scalar_subquery()
-    )
-    cohort = (
-        select(
-            first.c.process,
-            first.c.working_stage,
-            first.c.entered_at,
-            went_on.label("next_at"),
-            now.c.outcome,
-        )
-        .select_from(first.join(now, now.c.opportunity_id == first.c.opportunity_id))
-        .where(first.c.entered_at >= start, first.c.entered_at < end)
-        .subquery("cohort")
-    )
-    won = cohort.c.outcome == "won"
-    advanced = cohort.c.next_at.is_not(None) | won
-    days = extract("epoch", cohort.c.next_at - cohort.c.entered_at) / 86_400.0
+    cohort = cohort_of(view, by, start, end)
+    won, further = cohort.c.outcome == "won", cohort.c.next_at.is_not(None)
+    days = func.extract("epoch", cohort.c.next_at - cohort.c.entered_at) / 86_400.0
+    groups = _place(cohort, by, "place")
     statement = (
         select(
-            cohort.c.process,
-            cohort.c.working_stage.label("stage"),
+            *groups,
             func.count().label("entered"),
-            func.count().filter(advanced).label("advanced"),
+            func.count().filter(further | won).label("advanced"),
             func.count().filter(won).label("won"),
             func.count().filter(cohort.c.outcome == "lost").label("lost"),
             func.count().filter(cohort.c.outcome == "abandoned").label("abandoned"),
             func.count().filter(cohort.c.outcome.in_(OPEN)).label("still_open"),
-            func.percentile_cont(0.5).within_group(days).filter(cohort.c.next_at.is_not(None)).label("days_median"),
+            func.percentile_cont(0.5).within_group(days).filter(further).label("days_median"),
         )
-        .group_by(cohort.c.process, cohort.c.working_stage)
-        .order_by(cohort.c.process, cohort.c.working_stage)
+        .group_by(*groups)
+        .order_by(*groups)
     )
     return (await connection.execute(statement)).mappings().all()
 
 
-async def time_in_stage(connection: AsyncConnection, view: View) -> Sequence[RowMapping]:
-    """Days that open opportunities have stood in their working stage at `as_of`: median, 90th percentile and longest."""
-    rows = seen(view)
-    days = cast(func.floor(extract("epoch", view.as_of - rows.c.stage_since) / 86_400.0), Integer)
+def cohort_of(view: View, by: By, start: datetime, end: datetime) -> Subquery:
+    """Entries within [start, end) with what has become of them: place, process, entered_at, next_at, outcome, outcome_since,
+    amount_minor, currency."""
+    entry = entries(by, view.as_of, view.known_at, start, end)
+    nobody = replace(view.filters, owner=(), team=(), account=(), only_account=())
+    became = seen(replace(view, filters=nobody) if view.belonging == "then" else view)
+    names = ("outcome", "outcome_since", "amount_minor", "currency")
+    statement = select(
+        entry.c.place, entry.c.process, entry.c.entered_at, entry.c.next_at, *(became.c[name] for name in names)
+    ).select_from(entry.join(became, became.c.opportunity_id == entry.c.opportunity_id))
+    if view.belonging == "then":
+        statement = statement.where(*held_by(view.filters, dict(entry.c.items())))
+    return statement.subquery("cohort")
+
+
+async def time_in_stage(connection: AsyncConnection, view: View, by: By = "stage") -> Sequence[RowMapping]:
+    """Days that opportunities have stood in each stage or funnel state, all their visits together, while they were open or
+    paused: of those that still do (`running`) apart from those whose time there is over."""
+    rows, stay = seen(view), stays(by, view.as_of, view.known_at, view.now)
+    days = stay.c.seconds / 86_400.0
+    groups = (*_place(stay, by, "place"), stay.c.running)
     statement = (
         select(
-            rows.c.process,
-            rows.c.working_stage.label("stage"),
+            *groups,
             func.count().label("count"),
             func.percentile_cont(0.5).within_group(days).label("days_median"),
             func.percentile_cont(0.9).within_group(days).label("days_p90"),
             func.max(days).label("days_longest"),
         )
-        .where(rows.c.outcome.in_(OPEN))
-        .group_by(rows.c.process, rows.c.working_stage)
-        .order_by(rows.c.process, rows.c.working_stage)
+        .select_from(stay.join(rows, rows.c.opportunity_id == stay.c.opportunity_id))
+        .group_by(*groups)
+        .order_by(*groups)
     )
     return (await connection.execute(statement)).mappings().all()
 
 
-async def leakage(connection: AsyncConnection, view: View, start: datetime, end: datetime) -> Sequence[RowMapping]:
-    """Where and why opportunities were lost or abandoned within [start, end): by stage, outcome, reason and currency."""
-    rows = seen(view)
+async def leakage(
+    connection: AsyncConnection, view: View, start: datetime, end: datetime, by: By = "stage"
+) -> Sequence[RowMapping]:
+    """Where and why opportunities were lost or abandoned within [start, end): by the stage or funnel state in which they
+    stood, outcome, reason, competitor and currency; most first."""
+    narrowed = replace(view.filters, closed_from=start, closed_before=end)
+    rows = seen(replace(view, filters=narrowed))
+    why = (rows.c.outcome, rows.c.reason, rows.c.competitor, rows.c.currency)
+    groups = (*_place(rows, by, GROUP_COLUMNS[by]), *why)
     statement = (
-        select(
-            rows.c.process,
-            rows.c.working_stage.label("stage"),
-            rows.c.outcome,
-            rows.c.reason,
-            rows.c.competitor,
-            rows.c.currency,
-            func.count().label("count"),
-            func.coalesce(func.sum(rows.c.amount_minor), 0).label("amount_minor"),
-        )
-        .where(rows.c.outcome.in_(("lost", "abandoned")), rows.c.outcome_since >= start, rows.c.outcome_since < end)
-        .group_by(
-            rows.c.process, rows.c.working_stage, rows.c.outcome, rows.c.reason, rows.c.competitor, rows.c.currency
-        )
-        .order_by(func.count().desc(), rows.c.process, rows.c.working_stage, rows.c.outcome, rows.c.reason)
+        select(*groups, func.count().label("count"), _money(func.sum(rows.c.amount_minor)).label("amount_minor"))
+        .where(rows.c.outcome.in_(("lost", "abandoned")))
+        .group_by(*groups)
+        .order_by(func.count().desc(), *(group.asc().nulls_last() for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
 
 
-def _first_entries(view: View) -> Any:
-    """Per opportunity and working stage: when it first stood there, by what was known at `known_at`, up to `as_of`."""
-    stage = working_stage(span).label("working_stage")
-    return (
-        select(span.c.opportunity_id, span.c.process, stage, func.min(span.c.valid_from).label("entered_at"))
-        .select_from(span.outerjoin(definition, of_definition(span)))
-        .where(
-            and_(span.c.valid_from <= view.as_of, span.c.known_from <= view.known_at, span.c.known_to > view.known_at),
-            visible(view.scope, span.c.opportunity_id),
-        )
-        .group_by(span.c.opportunity_id, span.c.process, stage)
-        .subquery("first_entry")
-    )
+def _place(rows: Subquery, by: By, column: str) -> tuple[ColumnElement[Any], ...]:
+    """Stages belong to a process; funnel states are the same in all."""
+    place = rows.c[column].label(by)
+    return (rows.c.process, place) if by == "stage" else (place,)
+
+
+def _money(total: ColumnElement[Any]) -> ColumnElement[int]:
+    return cast(func.coalesce(total, 0), BigInteger)

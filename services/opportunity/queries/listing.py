@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, cast, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
@@ -14,7 +14,7 @@ SortBy = Literal["updated", "opened", "name", "amount", "close_date", "stage"]
 SORT_COLUMNS: dict[SortBy, str] = {
     "updated": "updated_at",
     "opened": "opened_at",
-    "name": "name",
+    "name": "sort_name",
     "amount": "amount_minor",
     "close_date": "close_date",
     "stage": "working_stage",
@@ -46,6 +46,10 @@ class After:
     value: Any
     opportunity_id: str
 
+    @classmethod
+    def row(cls, row: RowMapping, order: Order) -> "After":
+        return cls(row[SORT_COLUMNS[order.by]], row["opportunity_id"])
+
 
 async def page(
     connection: AsyncConnection, view: View, order: Order, limit: int, after: After | None = None
@@ -62,7 +66,7 @@ async def totals(connection: AsyncConnection, view: View) -> Sequence[RowMapping
         select(
             rows.c.currency,
             func.count().label("count"),
-            func.coalesce(func.sum(rows.c.amount_minor), 0).label("amount_minor"),
+            cast(func.coalesce(func.sum(rows.c.amount_minor), 0), BigInteger).label("amount_minor"),
         )
         .group_by(rows.c.currency)
         .order_by(rows.c.currency.asc().nulls_last())

@@ -1,182 +1,200 @@
 """Which opportunities, as they were when, as known when: the part that every question shares."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, case, func, literal, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select
 from sqlalchemy.sql.selectable import Subquery
 
-from services.opportunity.projections.organisation import account, membership, team
+from services.opportunity.projections.organisation import account
 from services.opportunity.projections.processes import buying_stage, definition, selling_stage
-from services.opportunity.projections.spans import FOREVER
 from services.opportunity.projections.timeline import span
+from services.opportunity.queries.cohort import Cohort, Stay, entries, stays
+from services.opportunity.queries.moment import CLOSED, holds, of_definition, of_process, working_stage
+from services.opportunity.queries.scope import subtree
+from shared.kit.search import terms
 from shared.service.visibility import Scope
 
 Belonging = Literal["then", "now"]
-OPEN = ("open", "paused")
+WORK_LIST: Belonging = "now"
+RESULT: Belonging = "then"
+"""The defaults of lists and boards, and of everything that is counted as somebody's achievement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Every field narrows; empty ones do not. `account` includes the account's whole subtree."""
+    """Every field narrows; empty ones do not. None among the values: those without any.
 
-    owner: tuple[str, ...] = ()
-    team: tuple[str, ...] = ()
-    account: tuple[str, ...] = ()
+    `account` includes the account's whole subtree, `only_account` does not. `closed_from`/`closed_before`: ended within
+    [from, before). `cohort`, `stay`: what a figure of the funnel counts, so that it can be listed.
+    """
+
+    owner: tuple[str | None, ...] = ()
+    team: tuple[str | None, ...] = ()
+    account: tuple[str | None, ...] = ()
+    only_account: tuple[str | None, ...] = ()
     process: tuple[str, ...] = ()
     stage: tuple[int, ...] = ()
     state: tuple[str, ...] = ()
     outcome: tuple[str, ...] = ()
+    currency: tuple[str | None, ...] = ()
+    reason: tuple[str | None, ...] = ()
+    competitor: tuple[str | None, ...] = ()
     flag: tuple[str, ...] = ()
     q: str = ""
     updated_after: datetime | None = None
+    closed_from: datetime | None = None
+    closed_before: datetime | None = None
+    cohort: Cohort | None = None
+    stay: Stay | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """A moment on both clocks, whose records may be seen, and which of them are asked for.
 
-    `belonging` says whose an opportunity is when it is grouped or filtered by owner, team or account: of those it belonged to
-    *then* (at `as_of`), or of those it belongs to *now*.
+    `as_of`, `known_at`: None is the latest, so that no difference between clocks hides a fresh fact; `now` is what ages are
+    counted to. `belonging` says whose an opportunity is when it is grouped or filtered by owner, team or account: *now*, or
+    *then*: when it ended if it had by `as_of`, else at `as_of`; in a cohort, when it entered.
     """
 
-    as_of: datetime
-    known_at: datetime
     scope: Scope
+    now: datetime
+    as_of: datetime | None = None
+    known_at: datetime | None = None
     filters: Filters = field(default_factory=Filters)
-    belonging: Belonging = "then"
+    belonging: Belonging = WORK_LIST
+
+    @property
+    def latest(self) -> bool:
+        return self.as_of is None and self.known_at is None
 
 
-def _current(columns: FromClause) -> ColumnElement[bool]:
-    return and_(columns.c.known_to == FOREVER, columns.c.valid_to == FOREVER)
-
-
-def visible(scope: Scope, opportunity_id: ColumnElement[Any]) -> ColumnElement[bool]:
+def visible(view: View) -> ColumnElement[bool]:
     """Record-level visibility, by who owns the opportunity now: who handed a deal over does not keep a window into it."""
+    scope = view.scope
     if scope.everything:
         return literal(True)
-    now = span.alias("visible_now")
+    now = span if view.latest else span.alias("visible_now")
     mine = or_(now.c.owner_id.in_(sorted(scope.people)), now.c.team_id.in_(sorted(scope.teams)))
-    return opportunity_id.in_(select(now.c.opportunity_id).where(_current(now), mine))
+    if view.latest:
+        return mine
+    return span.c.opportunity_id.in_(select(now.c.opportunity_id).where(holds(now, None, None), mine))
 
 
 def seen(view: View) -> Subquery:
-    """The opportunities of a view, one row each, with probability range and funnel state from their sales process."""
-    belongs: FromClause = span
-    source: FromClause = span
-    if view.belonging == "now":
-        belongs = span.alias("belongs_now")
-        source = span.join(belongs, and_(belongs.c.opportunity_id == span.c.opportunity_id, _current(belongs)))
+    """The opportunities of a view, one row each, with probability range and funnel state from their sales process.
+
+    Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
+    probability_high, funnel_state, sort_name.
+    """
+    source, belongs = _belonging(view)
     before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
     source = (
-        source.outerjoin(before, _of_process(before, span.c.completed_stage))
-        .outerjoin(inside, _of_process(inside, span.c.completed_stage + 1))
-        .outerjoin(buying_stage, _of_process(buying_stage, span.c.buying_stage))
+        source.outerjoin(before, of_process(before, span, span.c.completed_stage))
+        .outerjoin(inside, of_process(inside, span, span.c.completed_stage + 1))
+        .outerjoin(buying_stage, of_process(buying_stage, span, span.c.buying_stage))
         .outerjoin(definition, of_definition(span))
-        .outerjoin(account, account.c.account_id == belongs.c.account_id)
+        .outerjoin(account, account.c.account_id == belongs["account_id"])
     )
     low = func.coalesce(before.c.probability_after, 0)
     entered = span.c.entered_stage.is_not(None)
     high = case((entered, func.coalesce(inside.c.probability_after, low)), else_=low)
-    replaced = {"owner_id", "team_id", "account_id"}
-    columns = [column for column in span.c if column.name not in replaced]
     statement = select(
-        *columns,
+        *(column for column in span.c if not column.name.endswith(("owner_id", "team_id", "account_id"))),
         working_stage(span).label("working_stage"),
-        belongs.c.owner_id,
-        belongs.c.team_id,
-        belongs.c.account_id,
+        *(column.label(name) for name, column in belongs.items()),
         account.c.name.label("account_name"),
         low.label("probability_low"),
         high.label("probability_high"),
         buying_stage.c.funnel_state,
+        # The same order on every machine, whatever the database's locale; the name is the first line of what is searched.
+        func.split_part(span.c.search, "\n", 1).collate("C").label("sort_name"),
     ).select_from(source)
-    return _narrow(statement.where(*at(view), visible(view.scope, span.c.opportunity_id)), view, belongs).subquery(
-        "seen"
-    )
+    chosen = holds(span, view.as_of, view.known_at)
+    return statement.where(chosen, visible(view), *_narrowed(view, belongs)).subquery("seen")
 
 
-def at(view: View) -> list[ColumnElement[bool]]:
-    """The span that held at `as_of` as we knew it at `known_at`."""
-    return [
-        span.c.valid_from <= view.as_of,
-        span.c.valid_to > view.as_of,
-        span.c.known_from <= view.known_at,
-        span.c.known_to > view.known_at,
-    ]
+def among(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Is the column one of the values? None among them: or has none."""
+    some = [value for value in values if value is not None]
+    parts = [column.in_(some)] if some else []
+    return or_(*parts, column.is_(None)) if None in values else or_(*parts)
 
 
-def subtree(table: Table, id_column: str, parent_column: str, tops: Iterable[str]) -> Select[Any]:
-    """The ids of these nodes and of everything below them."""
-    below = select(table.c[id_column].label("id")).where(table.c[id_column].in_(sorted(tops))).cte(recursive=True)
-    # UNION, not UNION ALL: it ends even if late facts should make a ring of parents.
-    below = below.union(select(table.c[id_column]).where(table.c[parent_column] == below.c.id))
-    return select(below.c.id)
-
-
-async def scope_of(connection: AsyncConnection, person_id: str, now: datetime) -> Scope:
-    """Whose records a person may see: the person's own, those of the teams they belong to, and of all below teams they lead."""
-    holds = (membership.c.person_id == person_id, membership.c.valid_from <= now, membership.c.valid_to > now)
-    rows = (await connection.execute(select(membership.c.team_id, membership.c.role).where(*holds))).all()
-    led = [row.team_id for row in rows if row.role == "manager"]
-    led_teams = await _ids(connection, subtree(team, "team_id", "parent_team_id", led))
-    staff = select(membership.c.person_id).where(
-        membership.c.team_id.in_(led_teams), membership.c.valid_from <= now, membership.c.valid_to > now
-    )
-    return Scope(
-        False,
-        frozenset({person_id, *await _ids(connection, staff)}),
-        frozenset({*led_teams, *(row.team_id for row in rows)}),
-    )
-
-
-async def _ids(connection: AsyncConnection, statement: Select[Any]) -> list[str]:
-    return [str(value) for value in (await connection.execute(statement)).scalars()]
-
-
-def working_stage(of: FromClause) -> ColumnElement[int]:
-    """completed + 1, or the process's last stage when all are completed (R1); needs `of_definition` joined."""
-    return func.least(of.c.completed_stage + 1, func.coalesce(definition.c.stages, of.c.completed_stage + 1))
-
-
-def of_definition(of: FromClause) -> ColumnElement[bool]:
-    return and_(definition.c.key == of.c.process, definition.c.version == of.c.process_version)
-
-
-def _of_process(stage: FromClause, number: ColumnElement[Any]) -> ColumnElement[bool]:
-    return and_(stage.c.key == span.c.process, stage.c.version == span.c.process_version, stage.c.number == number)
-
-
-def _narrow(statement: Select[Any], view: View, belongs: FromClause) -> Select[Any]:
-    filters = view.filters
+def held_by(filters: Filters, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
+    """The filters by owner, team and account, applied to these columns."""
+    found: list[ColumnElement[bool]] = []
     if filters.owner:
-        statement = statement.where(belongs.c.owner_id.in_(filters.owner))
+        found.append(among(belongs["owner_id"], filters.owner))
     if filters.team:
-        statement = statement.where(belongs.c.team_id.in_(filters.team))
+        found.append(among(belongs["team_id"], filters.team))
+    if filters.only_account:
+        found.append(among(belongs["account_id"], filters.only_account))
     if filters.account:
-        statement = statement.where(
-            belongs.c.account_id.in_(subtree(account, "account_id", "parent_id", filters.account))
-        )
-    if filters.process:
-        statement = statement.where(span.c.process.in_(filters.process))
-    if filters.stage:
-        statement = statement.where(working_stage(span).in_(filters.stage))
-    if filters.state:
-        statement = statement.where(buying_stage.c.funnel_state.in_(filters.state))
-    if filters.outcome:
-        statement = statement.where(span.c.outcome.in_(filters.outcome))
+        tops = [one for one in filters.account if one is not None]
+        within = belongs["account_id"].in_(subtree(account, "account_id", "parent_id", tops))
+        found.append(or_(within, belongs["account_id"].is_(None)) if None in filters.account else within)
+    return found
+
+
+def _belonging(view: View) -> tuple[FromClause, dict[str, ColumnElement[Any]]]:
+    names = ("owner_id", "team_id", "account_id")
+    if view.belonging == "then":
+        return span, {name: span.c[f"then_{name}"] for name in names}
+    if view.latest:
+        return span, {name: span.c[name] for name in names}
+    now = span.alias("belongs_now")
+    source = span.join(now, and_(now.c.opportunity_id == span.c.opportunity_id, holds(now, None, None)))
+    return source, {name: now.c[name] for name in names}
+
+
+def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
+    filters = view.filters
+    in_cohort = _in_cohort(view, filters.cohort) if filters.cohort else []
+    found = in_cohort if filters.cohort and view.belonging == "then" else [*in_cohort, *held_by(filters, belongs)]
+    simple: tuple[tuple[ColumnElement[Any], Sequence[Any]], ...] = (
+        (span.c.process, filters.process),
+        (working_stage(span), filters.stage),
+        (buying_stage.c.funnel_state, filters.state),
+        (span.c.outcome, filters.outcome),
+        (span.c.currency, filters.currency),
+        (span.c.reason, filters.reason),
+        (span.c.competitor, filters.competitor),
+    )
+    found += [among(column, values) for column, values in simple if values]
     if filters.flag:
-        statement = statement.where(span.c.flags.overlap(list(filters.flag)))
+        found.append(span.c.flags.overlap(list(filters.flag)))
     if filters.updated_after:
-        statement = statement.where(span.c.updated_at > filters.updated_after)
-    for word in filters.q.split():
-        statement = statement.where(_mentions(word))
-    return statement
+        found.append(span.c.updated_at > filters.updated_after)
+    if filters.closed_from or filters.closed_before:
+        found.append(span.c.outcome.in_(CLOSED))
+    if filters.closed_from:
+        found.append(span.c.outcome_since >= filters.closed_from)
+    if filters.closed_before:
+        found.append(span.c.outcome_since < filters.closed_before)
+    if filters.stay:
+        stood = stays(filters.stay.by, view.as_of, view.known_at, view.now)
+        there = and_(cast(stood.c.place, String) == filters.stay.place, stood.c.running == filters.stay.running)
+        found.append(span.c.opportunity_id.in_(select(stood.c.opportunity_id).where(there)))
+    return [*found, *(_mentions(word) for word in terms(filters.q))]
+
+
+def _in_cohort(view: View, cohort: Cohort) -> list[ColumnElement[bool]]:
+    entry = entries(cohort.by, view.as_of, view.known_at, cohort.start, cohort.end)
+    members: Select[Any] = select(entry.c.opportunity_id).where(cast(entry.c.place, String) == cohort.place)
+    if view.belonging == "then":
+        members = members.where(*held_by(view.filters, dict(entry.c.items())))
+    found: list[ColumnElement[bool]] = [span.c.opportunity_id.in_(members)]
+    if cohort.went_on is not None:
+        further = members.where(entry.c.next_at.is_not(None))
+        went_on = or_(span.c.opportunity_id.in_(further), span.c.outcome == "won")
+        found.append(went_on if cohort.went_on else ~went_on)
+    return found
 
 
 def _mentions(word: str) -> ColumnElement[bool]:
     # A substring, not a lexeme: Chinese is written without blanks, and no dictionary knows a customer's product names.
-    return or_(*(column.icontains(word, autoescape=True) for column in (span.c.name, account.c.name)))
+    return or_(*(column.contains(word, autoescape=True) for column in (span.c.search, account.c.search)))

@@ -1,0 +1,52 @@
+"""Conditions on the two times, and what a span's numbers mean under its sales process: the parts of all questions."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, literal_column
+
+from services.opportunity.projections.processes import buying_stage, definition
+from services.opportunity.projections.timeline import span
+
+By = Literal["stage", "state"]
+OPEN = ("open", "paused")
+CLOSED = ("won", "lost", "abandoned")
+# Written out, not a parameter: the partial indexes of `span` serve only what the planner can see.
+FOREVER: ColumnElement[Any] = literal_column("'9999-01-01+00'::timestamptz")
+
+
+def holds(of: FromClause, as_of: datetime | None, known_at: datetime | None) -> ColumnElement[bool]:
+    """The span that held at `as_of` as known at `known_at`; None: the latest, whatever anybody's clock says."""
+    if as_of is None:
+        return and_(of.c.valid_to == FOREVER, known(of, known_at))
+    return and_(of.c.valid_from <= as_of, of.c.valid_to > as_of, known(of, known_at))
+
+
+def known(of: FromClause, known_at: datetime | None) -> ColumnElement[bool]:
+    """All spans of the business time as known at `known_at`; None: as known by now."""
+    if known_at is None:
+        return and_(of.c.known_to == FOREVER)
+    return and_(of.c.known_from <= known_at, of.c.known_to > known_at)
+
+
+def working_stage(of: FromClause) -> ColumnElement[int]:
+    """completed + 1, or the process's last stage when all are completed (R1); needs `of_definition` joined."""
+    return func.least(of.c.completed_stage + 1, func.coalesce(definition.c.stages, of.c.completed_stage + 1))
+
+
+def of_definition(of: FromClause) -> ColumnElement[bool]:
+    return and_(definition.c.key == of.c.process, definition.c.version == of.c.process_version)
+
+
+def of_process(stage: FromClause, of: FromClause, number: ColumnElement[Any]) -> ColumnElement[bool]:
+    return and_(stage.c.key == of.c.process, stage.c.version == of.c.process_version, stage.c.number == number)
+
+
+def placed(by: By) -> tuple[FromClause, ColumnElement[Any], ColumnElement[int]]:
+    """`span` joined with what says where it stands: (source, the stage number or funnel state, its rank)."""
+    if by == "stage":
+        stage = working_stage(span)
+        return span.outerjoin(definition, of_definition(span)), stage, stage
+    state = buying_stage.c.funnel_state
+    rank = case((state == "searching", 1), (state == "in_funnel", 2), else_=3)
+    return span.join(buying_stage, of_process(buying_stage, span, span.c.buying_stage)), state, rank
