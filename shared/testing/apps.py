@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock
 from shared.log.open import open_log
-from shared.service.backend import Backend, migrate_service, open_backend
+from shared.service.backend import EMBEDDED, Backend, migrate_service, open_backend
 from shared.service.definition import Service
 from shared.service.worker import Worker
 from shared.web.app import make_app
@@ -55,7 +55,10 @@ async def running(
     calendar = BusinessCalendar()
     try:
         await migrate_service(service, dsn, log, SECRET, calendar)
-        async with open_backend(service, dsn, log, SECRET, calendar, clock=clock) as backend:
+        async with open_backend(
+            service, dsn, log, SECRET, calendar,
+            clock=clock, store_connections=EMBEDDED.store, read_connections=EMBEDDED.reads,
+        ) as backend:  # fmt: skip
             app = make_app(backend, Verifier(_ISSUER, ISSUER, AUDIENCE), asyncio.Event())
             async with working(backend) if worker else _idle():
                 yield RunningService(backend, app)
@@ -65,11 +68,13 @@ async def running(
 
 @asynccontextmanager
 async def working(backend: Backend, worker_id: str = "test") -> AsyncIterator[Worker]:
-    """A worker of the service, until the block is left."""
+    """A worker of the service, its heart beating, until the block is left. Raises what ended it."""
     stop = asyncio.Event()
     worker = Worker(backend, worker_id)
     task = asyncio.create_task(worker.run(stop))
     try:
+        while not task.done() and not await backend.reads.worker_alive():
+            await asyncio.wait({task}, timeout=0.02)
         yield worker
     finally:
         stop.set()

@@ -26,7 +26,7 @@ from shared.projections.reads import NotBuiltError, NotYetVisibleError
 from shared.projections.tokens import BadTokenError
 from shared.service.backend import open_backend
 from shared.testing.apps import SECRET
-from shared.web.problems import MEDIA_TYPE, ProblemError, bad_request, problem_of
+from shared.web.problems import MEDIA_TYPE, bad_request, problem_of
 from tests.shared.web.desk import desk
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -217,7 +217,3 @@ async def test_many_strangers_at_once_do_not_wait_for_each_others_connections(da
             for client in clients:
                 await client.aclose()
         assert [answer.status_code for answer in answers] == [200] * 16
-
-
-def test_a_problem_error_says_its_detail() -> None:
-    assert str(ProblemError(400, "x", "what is wrong")) == "what is wrong"
