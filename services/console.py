@@ -15,6 +15,10 @@ screen = Console()
 errors = Console(stderr=True)
 
 
+class CommandError(Exception):
+    """What a command cannot do as it was asked; the message says why and what would be right."""
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Say what is wrong on standard error and end with this exit code."""
     errors.print(message, style="bold red", markup=False, highlight=False)

@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     time_zone: str = Field(default="Asia/Shanghai", description="time zone of the business calendar")
     fiscal_year_start_month: int = Field(default=1, ge=1, le=12, description="month in which the fiscal year begins")
     week_start: int = Field(default=0, ge=0, le=6, description="first day of the week, 0 = Monday")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe line of the log: debug, info, warning, error"
+    )
     log_format: Literal["json", "text"] = Field(default="json", description="of the log on standard error")
 
     @field_validator("database_url")

@@ -1,0 +1,113 @@
+"""`keyfold up`: everything in one process, with an invented company to look at when there is nothing else."""
+
+import asyncio
+import socket
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from services import console
+from services.demo.load import load_demo
+from services.imports.run import Services
+from services.installation import Installation, open_installation
+from services.processes import everything, stop_on_signals, up, wait_until_visible
+from shared.kit.money import Money
+from shared.kit.settings import Settings
+from shared.service.backend import Backend
+from shared.service.http import PortInUseError
+from shared.web.auth import ROLES
+
+DEMO_LOGIN = "operator"
+
+
+async def start(settings: Settings, *, demo: bool) -> None:
+    """Until Ctrl-C. Raises PortInUseError, PostgresUnavailable, RelayRefusedError."""
+    began = time.monotonic()
+    _check_port(settings.host, settings.port)  # before a database is started for nothing
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    console.screen.print(f"Keyfold starts; its data are in {settings.data.absolute()}", markup=False, soft_wrap=True)
+    async with open_installation(settings) as installation:
+
+        async def on_ready(address: str, backends: list[Backend]) -> None:
+            if demo and await _first_start(backends):
+                console.screen.print("First start: loading an invented company …")
+                await _load(installation, backends)
+            await wait_until_visible(backends)
+            await _greet(installation, address, time.monotonic() - began)
+
+        await up(installation, stop, on_ready)
+    console.screen.print("Stopped. The data stay for the next start.")
+
+
+async def load_demo_company(settings: Settings) -> None:
+    """`keyfold demo`: into whatever installation the settings name."""
+    async with open_installation(settings) as installation, everything(installation, asyncio.Event()) as backends:
+        await _load(installation, backends)
+        await wait_until_visible(backends)
+    console.screen.print("The invented company is there.")
+
+
+async def _first_start(backends: list[Backend]) -> bool:
+    """Nothing has been recorded about any account."""
+    return not any([await backend.store.head() for backend in backends if backend.service.name == "account"])
+
+
+async def _load(installation: Installation, backends: list[Backend]) -> None:
+    commands = {backend.service.name: backend.commands for backend in backends}
+    calendar = installation.settings.calendar
+    with console.progress("invented company") as advance:
+        await load_demo(
+            Services(commands["account"], commands["opportunity"]),
+            calendar,
+            calendar.day_of(datetime.now(UTC)),
+            advance,
+        )
+
+
+async def _greet(installation: Installation, address: str, seconds: float) -> None:
+    """Where it is, a token, and the funnel, asked for over HTTP as anybody would."""
+    settings, show = installation.settings, console.screen.print
+    show(f"\nReady after {seconds:.1f} s at {address}", style="bold", markup=False)
+    for name in ("opportunity", "account"):
+        show(f"  {name:<12} {address}/{name}/docs", markup=False)
+    if settings.jwks_url:
+        show(f"  tokens       are those of {settings.issuer}", markup=False)
+        return
+    token = installation.own_issuer().mint(DEMO_LOGIN, ROLES, settings.audience)
+    show("\nA token of this installation's own issuer, good for 30 days (`keyfold token --help` for others):")
+    show(token, soft_wrap=True, markup=False, highlight=False)
+    async with httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = await client.get("/opportunity/funnel", params={"group_by": "state"})
+        figures = answer.raise_for_status().json()
+    show("")
+    console.show("The funnel today", _funnel(figures), empty="no open opportunity yet")
+    show(
+        "\nTry:  curl -H 'Authorization: Bearer <token>' "
+        f"'{address}/opportunity/board?process=default&group_by=stage'\nCtrl-C stops it.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for figure in figures["figures"]:
+        state = figure["groups"]["state"]
+        row = {"state": state["value"], "opportunities": figure["count"]}
+        worth = [f"{Money(minor=one['minor'], currency=one['currency'])}" for one in figure["worth"]]
+        weighted = [f"{Money(minor=one['weighted_minor'], currency=one['currency'])}" for one in figure["worth"]]
+        rows.append(row | {"worth": "  ".join(worth), "weighted": "  ".join(weighted)})
+    return rows
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise PortInUseError(host, port) from None

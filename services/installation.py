@@ -1,0 +1,98 @@
+"""Where an installation's databases and its log are: named in the settings, or embedded below the data folder."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.databases import LOG_DATABASE, Server, service_database
+from shared.kit.postgres_server import find_postgres, start_postgres
+from shared.kit.settings import Settings
+from shared.log.open import open_log
+from shared.log.port import Log
+from shared.service.backend import Backend, migrate_service, open_backend
+from shared.service.definition import Service
+from shared.web.auth import Keys, RemoteKeys, Verifier
+from shared.web.own_issuer import ISSUER, OwnIssuer
+
+
+@dataclass(frozen=True)
+class Installation:
+    """`alone`: the database server was started by this process, so nobody else works on it."""
+
+    settings: Settings
+    server: Server
+    log: Log
+    secret: bytes
+    alone: bool
+
+    def backend(
+        self, service: Service, *, store_connections: int = 4, read_connections: int = 4
+    ) -> AbstractAsyncContextManager[Backend]:
+        return open_backend(
+            service,
+            self.server.database(service_database(service.name)),
+            self.log,
+            self.secret,
+            self.settings.calendar,
+            store_connections=store_connections,
+            read_connections=read_connections,
+        )
+
+    async def migrate(self, service: Service) -> None:
+        """Its database, topics, read models and seed; what is there already stays as it is."""
+        dsn = await self.server.create(service_database(service.name))
+        await migrate_service(service, dsn, self.log, self.secret, self.settings.calendar)
+
+    def verifier(self) -> Verifier:
+        settings = self.settings
+        keys: Keys = RemoteKeys(settings.jwks_url) if settings.jwks_url else self.own_issuer()
+        return Verifier(keys, settings.issuer or ISSUER, settings.audience, settings.roles_claim)
+
+    def own_issuer(self) -> OwnIssuer:
+        return OwnIssuer.open(self.settings.data)
+
+
+@asynccontextmanager
+async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
+    """The servers that the settings name; without a database, the embedded one: that of a running `keyfold up`, or our own.
+
+    Raises PostgresUnavailable.
+    """
+    async with AsyncExitStack() as stack:
+        alone = False
+        if settings.database_url is not None:
+            server = Server(settings.database_url.get_secret_value())
+        else:
+            folder = settings.data / "postgres"
+            dsn = find_postgres(folder)
+            if dsn is None:
+                own = start_postgres(folder)
+                stack.callback(own.stop)
+                dsn, alone = own.dsn(), True
+            server = Server(dsn)
+        if settings.log_url is not None:
+            log = open_log(settings.log_url.get_secret_value())
+        else:
+            log = open_log(await server.create(LOG_DATABASE))
+        stack.push_async_callback(log.close)
+        yield Installation(settings, server, log, _secret(settings), alone)
+
+
+def _secret(settings: Settings) -> bytes:
+    """The key of the hash of commands' inputs; the embedded form keeps one of its own."""
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    return _kept_secret(settings.data / "secret")
+
+
+def _kept_secret(file: Path) -> bytes:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return file.read_text().strip().encode()

@@ -1,0 +1,201 @@
+"""What operators do: migrate, rebuild, verify, look at lag and parked streams, republish, recover."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import orjson
+
+from services import console
+from services.catalogue import SERVICES
+from services.databases import service_database
+from services.installation import Installation, open_installation
+from services.processes import worker_id
+from shared.kit.settings import Settings
+from shared.projections import parked
+from shared.projections.definition import Projection
+from shared.projections.lag import lag, workers
+from shared.projections.rebuild import RebuildReport, rebuild
+from shared.relay.recover import recover
+from shared.relay.relay import Relay
+from shared.relay.republish import republish
+from shared.service.backend import Backend
+from shared.service.definition import Service
+
+
+@asynccontextmanager
+async def _backend(settings: Settings, name: str) -> AsyncIterator[tuple[Installation, Backend]]:
+    async with (
+        open_installation(settings) as installation,
+        installation.backend(SERVICES[name], store_connections=2, read_connections=3) as backend,
+    ):
+        yield installation, backend
+
+
+async def migrate_all(settings: Settings, name: str | None) -> None:
+    async with open_installation(settings) as installation:
+        for service in [SERVICES[name]] if name else SERVICES.values():
+            await installation.migrate(service)
+            console.screen.print(f"{service.name}: database, topics, read models and first facts are up to date")
+
+
+async def rebuild_projections(
+    settings: Settings, name: str, which: str, accept_differences: bool, *, keep: bool, json: bool
+) -> bool:
+    """True when every one is equal to the live one (or was switched to). Raises RebuildRefusedError, CommandError."""
+    reports: list[RebuildReport] = []
+    async with _backend(settings, name) as (_, backend):
+        for projection in _chosen(backend.service, which):
+            with console.progress(projection.name) as advance:
+                reports.append(
+                    await rebuild(
+                        backend.engine,
+                        backend.log,
+                        projection,
+                        progress=advance,
+                        accept_differences=accept_differences,
+                        keep=keep,
+                    )
+                )
+    rows = [_rebuilt(report) for report in reports]
+    console.show("Rebuilt" if keep else "Verified", rows, json=json)
+    for report in reports:
+        for difference in report.comparison.differences if report.comparison and not json else ():
+            for example in difference.examples:
+                console.screen.print(f"{report.projection}.{difference.table} {example}", markup=False, soft_wrap=True)
+    return all(
+        report.switched_to is not None or (report.comparison is None or report.comparison.equal) for report in reports
+    )
+
+
+def _rebuilt(report: RebuildReport) -> dict[str, object]:
+    compared = report.comparison
+    return {
+        "read_model": report.projection,
+        "records": report.records,
+        "parked": report.parked,
+        "rows_compared": compared.rows if compared else 0,
+        "rows_differing": sum(d.only_live + d.only_rebuilt for d in compared.differences) if compared else 0,
+        "generation": report.switched_to,
+    }
+
+
+def _chosen(service: Service, which: str) -> Sequence[Projection]:
+    if which == "all":
+        return service.projections
+    found = [projection for projection in service.projections if projection.name == which]
+    if not found:
+        names = ", ".join(projection.name for projection in service.projections)
+        raise console.CommandError(f"{service.name} has no read model {which!r}; there are {names}")
+    return found
+
+
+async def show_lag(settings: Settings, json: bool) -> None:
+    rows: list[dict[str, object]] = []
+    async with open_installation(settings) as installation:
+        for service in SERVICES.values():
+            async with installation.backend(service, store_connections=2, read_connections=2) as backend:
+                alive = len(await workers(backend.engine))
+                relay = Relay(backend.dsn, backend.store, backend.log, service.contract)
+                rows.append(_lag(service.name, "relay", service.contract.topic, await relay.lag(), None, 0, "", alive))
+                for one in await lag(backend.engine, backend.log):
+                    reader = f"{one.reader}_g{one.generation}" if one.generation else one.reader
+                    alarms = "; ".join(one.alarms)
+                    rows.append(
+                        _lag(
+                            service.name,
+                            reader,
+                            one.topic,
+                            one.records,
+                            round(one.seconds, 1),
+                            one.parked,
+                            alarms,
+                            alive,
+                        )
+                    )
+    console.show("Lag", rows, json=json)
+
+
+def _lag(
+    service: str,
+    reader: str,
+    topic: str,
+    events: int,
+    seconds: float | None,
+    parked_events: int,
+    alarms: str,
+    workers: int,
+) -> dict[str, object]:
+    return {
+        "service": service,
+        "reader": reader,
+        "topic": topic,
+        "events": events,
+        "seconds": seconds,
+        "parked": parked_events,
+        "alarms": alarms,
+        "workers": workers,
+    }
+
+
+async def list_parked(settings: Settings, json: bool) -> None:
+    rows: list[dict[str, object]] = []
+    async with open_installation(settings) as installation:
+        for service in SERVICES.values():
+            async with installation.backend(service, store_connections=2, read_connections=2) as backend:
+                rows += [
+                    {"service": service.name, **asdict(one)} for one in await parked.parked_streams(backend.engine)
+                ]
+    console.show("Parked streams", rows, json=json, empty="none")
+
+
+async def show_parked(settings: Settings, name: str, projection: str, stream: str, json: bool) -> None:
+    async with _backend(settings, name) as (_, backend):
+        events = await parked.parked_events(backend.engine, projection, stream)
+    rows = [
+        {
+            "position": one.position,
+            "type": one.type_name,
+            "error": one.error or "queued behind",
+            "data": orjson.loads(one.data) if json else one.data.decode()[:200],
+        }
+        for one in events
+    ]
+    console.show(f"{projection}: {stream}", rows, json=json, empty="not parked")
+
+
+async def replay_parked(settings: Settings, name: str, projection: str, stream: str) -> None:
+    async with _backend(settings, name) as (_, backend):
+        [found] = _chosen(backend.service, projection)
+        count = await parked.replay(backend.engine, found, stream)
+    console.screen.print(f"{projection}: {count} events of {stream} replayed")
+
+
+async def drop_parked(settings: Settings, name: str, projection: str, stream: str, position: int, reason: str) -> None:
+    async with _backend(settings, name) as (_, backend):
+        [found] = _chosen(backend.service, projection)
+        try:
+            await parked.drop(backend.engine, found, stream, position, reason=reason, actor=worker_id())
+        except LookupError as unknown:
+            raise console.CommandError(str(unknown)) from None
+    console.screen.print(f"{projection}: the event of {stream} at position {position} is given up")
+
+
+async def republish_events(settings: Settings, name: str, after: int) -> None:
+    async with _backend(settings, name) as (_, backend):
+        try:
+            done = await republish(backend.dsn, backend.store, after)
+        except ValueError as unknown:
+            raise console.CommandError(str(unknown)) from None
+    console.screen.print(f"{done.topic}: positions {done.first} to {done.last} are published again by the worker")
+
+
+async def recover_store(settings: Settings, name: str, accept_loss: bool) -> None:
+    service = SERVICES[name]
+    async with open_installation(settings) as installation:
+        dsn = installation.server.database(service_database(name))
+        report = await recover(dsn, installation.log, service.contract, accept_loss=accept_loss)
+    console.screen.print(
+        f"{report.topic}: {report.after - report.before} events brought back from {report.read} records; "
+        f"the store reached to {report.before} and reaches to {report.after}; lost: {len(report.lost)}"
+    )

@@ -1,0 +1,50 @@
+"""What the README names is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.catalogue import SERVICES
+from services.cli import Name
+from shared.kit.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_stands_in_the_table_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(KEYFOLD_\w+)` \| (.+) \|$", README, re.MULTILINE))
+    expected = {}
+    for name, setting in Settings.model_fields.items():
+        default = "" if setting.default is None else f"; default `{setting.default}`"
+        expected[PREFIX + name.upper()] = f"{setting.description}{default}"
+    assert rows == expected
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_target_of_make_that_it_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", README)) <= targets
+
+
+COMMANDS = sorted(set(re.findall(r"(?:\.venv/bin/|`|^)keyfold ([a-z-]+(?: (?:crm-csv|list))?)", README, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_it_names_exists(command: str) -> None:
+    keyfold = Path(sys.executable).with_name("keyfold")
+    done = subprocess.run([keyfold, *command.split(), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_knows_every_service() -> None:
+    assert [name.value for name in Name] == list(SERVICES)
