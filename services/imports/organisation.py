@@ -12,7 +12,7 @@ from services.account.domain.person import PersonInput
 from services.account.domain.product import ProductInput
 from services.account.domain.team import TeamInput
 from services.account.domain.values import Reference
-from services.account.entities import PERSON, TEAM, Entity
+from services.account.entities import ACCOUNT, PERSON, PRODUCT, TEAM, Entity
 from services.account.identities import find
 from services.imports.mapping import Mapping
 from services.imports.rows import AccountRow, Export, ProductRow, SellerRow
@@ -20,6 +20,8 @@ from shared.eventstore.work import Work
 
 Key = tuple[str, str]
 """(kind of entity, its id in the export)."""
+
+ENTITIES: dict[str, Entity[Any]] = {entity.kind: entity for entity in (PERSON, TEAM, PRODUCT, ACCOUNT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,15 @@ def phases(export: Export, mapping: Mapping, since: datetime | None, known: Coll
         ]
 
 
-async def known_already(work: Work, sellers: Sequence[SellerRow], system: str) -> set[Key]:
-    """The people and teams of the export that were imported before."""
-    people = {name for row in sellers for name in (row.person, row.manager)}
-    teams = {name for row in sellers for name in (_team_id(row.manager), _region_id(row.region))}
-    asked: list[tuple[str, Entity[Any], Iterable[str]]] = [("person", PERSON, people), ("team", TEAM, teams)]
-    return {(kind, name) for kind, entity, names in asked for name in names if await find(work, entity, system, name)}
+async def ids_of(work: Work, keys: Iterable[Key], system: str) -> dict[Key, str]:
+    """The ids of those that are there."""
+    found = {key: await find(work, ENTITIES[key[0]], system, key[1]) for key in keys}
+    return {key: entity_id for key, entity_id in found.items() if entity_id is not None}
+
+
+def people_and_teams(sellers: Sequence[SellerRow]) -> set[Key]:
+    people = {("person", name) for row in sellers for name in (row.person, row.manager)}
+    return people | {("team", name) for row in sellers for name in (_team_id(row.manager), _region_id(row.region))}
 
 
 def team_key(manager: str) -> Key:

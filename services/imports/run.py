@@ -10,19 +10,20 @@ from the first dated opportunity.
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from services.imports import steps
 from services.imports.mapping import Mapping
-from services.imports.organisation import Key, Task, known_already, phases, team_key
+from services.imports.organisation import Key, Task, ids_of, people_and_teams, phases, team_key
 from services.imports.rows import Export, Finding, OpportunityRow
 from services.opportunity.commands import anyone, define_process, upsert
 from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.entities import PROCESS
 from shared.contracts.opportunity import OpportunityOpened
-from shared.contracts.refusal import RefusedError
+from shared.contracts.refusal import RefusedError, refuse
 from shared.eventstore.commands import CommandContext, Commands, Decide
 from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
@@ -87,6 +88,7 @@ class Import:
         self._correlation = new_id()
         self._done = 0
         self._ids: dict[Key, str] = {}
+        self._refused: list[Key] = []
         self._process = mapping.process.definition
         self._process_is_new = False
         self._team_of = {row.manager: team_key(row.manager) for row in export.sellers}
@@ -106,18 +108,26 @@ class Import:
         return self.result
 
     async def _organisation(self) -> None:
-        sellers, system = self._export.sellers, self._mapping.system
-        known: set[Key] = set()
-
-        async def look(work: Work) -> JsonObject:
-            known.update(await known_already(work, sellers, system))
-            return {}
-
-        await self._services.account.run(replace(self._context(), dry_run=True), {}, look)
+        known = await self._look_up(people_and_teams(self._export.sellers))
         tasks = phases(self._export, self._mapping, self._first_day(), known)
         if self._dry_run:
             await self._rehearse([task for phase in tasks for task in phase])
-            return
+        else:
+            await self._carry_out(tasks)
+        # What was there before is still there when a change to it was refused.
+        self._ids |= await self._look_up(self._refused)
+
+    async def _look_up(self, keys: Collection[Key]) -> dict[Key, str]:
+        found: dict[Key, str] = {}
+
+        async def look(work: Work) -> JsonObject:
+            found.update(await ids_of(work, keys, self._mapping.system))
+            return {}
+
+        await self._services.account.run(replace(self._context(), dry_run=True), {}, look)
+        return found
+
+    async def _carry_out(self, tasks: Iterable[list[Task]]) -> None:
         for phase in tasks:
             for start in range(0, len(phase), CHUNK):
                 chunk = phase[start : start + CHUNK]
@@ -157,7 +167,9 @@ class Import:
             raise answer
         else:
             self.result.events += answer["events"]
-        if not isinstance(answer, Exception):
+        if isinstance(answer, Exception):
+            self._refused.append(task.key)
+        else:
             self._ids[task.key] = answer["id"]
 
     async def _define_process(self) -> None:
@@ -211,10 +223,14 @@ class Import:
             if self._dry_run and self._process_is_new:  # it was not written, so each decision defines it for itself
                 await define_process(work, mapping.process.key, self._process)
             before = len(work.pending)
+            versions = (await work.state(PROCESS, mapping.process.key)).state.versions
 
             def due(state: OpportunityState) -> Sequence[object]:
                 new = any(isinstance(pending.event, OpportunityOpened) for pending in work.pending)
-                return steps.steps(state, row, wanted, mapping, start_of_day, new=new)
+                if state.process != mapping.process.key:
+                    raise refuse("process_fixed", f"it runs under the process {state.process!r}, for good")
+                process = versions[state.process_version - 1]
+                return steps.steps(state, row, wanted, mapping, process, start_of_day, new=new)
 
             answer = await upsert(work, mapping.system, row.id, wanted, anyone, due)
             return {

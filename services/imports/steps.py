@@ -20,7 +20,9 @@ from services.opportunity.domain.opportunity.outcome import Abandon, Lose, Reope
 from services.opportunity.domain.opportunity.progress import AssertProgress, RegressStage
 from services.opportunity.domain.opportunity.state import OpportunityState, late
 from services.opportunity.domain.opportunity.terms import AssignAccount, AssignOwner, AssignTeam, Flag
+from services.opportunity.domain.process import SalesProcess, last_stage
 from shared.contracts.opportunity import Evidence, LineItem
+from shared.contracts.refusal import refuse
 
 StartOfDay = Callable[[date], datetime]
 SPOKEN_OF_WHEN_CLOSED = (AssignAccount, AssignOwner, AssignTeam, Flag)
@@ -58,11 +60,15 @@ def steps(
     row: OpportunityRow,
     wanted: OpenOpportunity,
     mapping: Mapping,
+    process: SalesProcess,
     start_of_day: StartOfDay,
     *,
     new: bool,
 ) -> Sequence[Any]:
-    """The commands that bring the opportunity to where the row says it is. `new`: it was opened by this very row."""
+    """The commands that bring the opportunity to where the row says it is. `new`: it was opened by this very row.
+
+    `process`: the version that the opportunity runs under, which the mapping may have outgrown. Refuses `stage_not_in_version`.
+    """
     ended = None
     if row.stage.outcome and row.closed_on:
         ended = max(start_of_day(row.closed_on), state.outcome_since)
@@ -79,7 +85,7 @@ def steps(
     if state.closed and not reopened:
         return found
     moved = wanted.occurred_at if new else _moved(state, row, start_of_day) or ended
-    progress = _progress(state, row, mapping, note, moved, ended)
+    progress = _progress(state, row, process, _before(row, mapping, process), note, moved, ended)
     if state.outcome == "paused" and (progress or row.stage.outcome == "won"):
         found.append(Resume(occurred_at=ended))
     found += progress
@@ -105,6 +111,19 @@ def _ends_otherwise(state: OpportunityState, row: OpportunityRow) -> bool:
     return row.stage.outcome == "won" and row.value != state.amount
 
 
+def _before(row: OpportunityRow, mapping: Mapping, process: SalesProcess) -> int:
+    code = mapping.process.stages[row.stage.stage - 1].code
+    for stage in process.selling:
+        if stage.code == code:
+            return stage.number - 1
+    raise refuse(
+        "stage_not_in_version",
+        f"it runs under version {process.version} of the process {process.key!r}, which has no stage {code!r}",
+        field="process",
+        expected=", ".join(stage.code for stage in process.selling),
+    )
+
+
 def _moved(state: OpportunityState, row: OpportunityRow, start_of_day: StartOfDay) -> datetime | None:
     """When the row left the earlier stages, if it says more than is on record."""
     opened = start_of_day(row.opened_on) if row.opened_on else None
@@ -114,12 +133,14 @@ def _moved(state: OpportunityState, row: OpportunityRow, start_of_day: StartOfDa
 def _progress(
     state: OpportunityState,
     row: OpportunityRow,
-    mapping: Mapping,
+    process: SalesProcess,
+    before: int,
     note: str,
     moved: datetime | None,
     ended: datetime | None,
 ) -> list[Any]:
-    last, before = len(mapping.process.stages), row.stage.stage - 1
+    """`before`: how many stages the row has behind it."""
+    last = last_stage(process)
     won = row.stage.outcome == "won"
     if state.completed_stage > before and not won:
         return [RegressStage(to_completed=before, reason=f"{note} stands in an earlier stage", occurred_at=ended)]

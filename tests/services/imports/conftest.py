@@ -84,8 +84,10 @@ class Desk:
     def __init__(self, accounts: EventStore, opportunities: EventStore) -> None:
         self.accounts, self.opportunities = accounts, opportunities
 
-    async def load(self, folder: Folder, *, now: datetime = NOW, **options: Any) -> Result:
-        mapping, clock = load_mapping(), FixedClock(now)
+    async def load(
+        self, folder: Folder, *, now: datetime = NOW, mapping: Mapping | None = None, **options: Any
+    ) -> Result:
+        mapping, clock = mapping or load_mapping(), FixedClock(now)
         services = Services(Commands(self.accounts, b"secret", clock), Commands(self.opportunities, b"secret", clock))
         export = folder.read(mapping, CALENDAR.day_of(now))
         return await Import(services, export, mapping, CALENDAR, now, **options).run()

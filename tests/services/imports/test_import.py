@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from services.account.commands import leave_person
+from services.account.domain.person import Departure
+from services.imports.mapping import Mapping, load_mapping
 from shared.contracts import account
 from shared.contracts.opportunity import (
     AmountEstimated,
@@ -26,6 +29,9 @@ from shared.contracts.opportunity import (
     StageRegressed,
     TeamAssigned,
 )
+from shared.eventstore.commands import CommandContext, Commands, Work
+from shared.kit.clock import FixedClock
+from shared.kit.ids import new_id
 from shared.kit.money import Money
 from tests.services.imports.conftest import NOW, Desk, Folder, shanghai
 
@@ -287,3 +293,56 @@ async def test_a_seller_who_changes_teams_does_so_now(desk: Desk, folder: Folder
     added = await desk.account_facts(head)
     assert {type(fact.event) for fact in added} == {account.TeamMemberLeft, account.TeamMemberJoined}
     assert {fact.occurred_at for fact in added} == {LATER}
+
+
+def with_process(**changed: Any) -> Mapping:
+    """The default mapping with other stages, values or another key."""
+    fields = load_mapping().model_dump()
+    return Mapping.model_validate(fields | {"process": fields["process"] | changed})
+
+
+TRIAL = {"code": "trial", "names": {"en": "Trial"}, "probability": 50, "buying": "trying", "funnel_state": "in_funnel"}
+
+
+async def test_a_mapping_with_a_new_stage_moves_old_opportunities_by_their_own_version(
+    desk: Desk, folder: Folder
+) -> None:
+    await desk.load(folder)
+    stages = load_mapping().model_dump()["process"]["stages"]
+    values = {
+        "Prospecting": {"stage": 1},
+        "Trial": {"stage": 2},
+        "Engaging": {"stage": 3},
+        "Won": {"stage": 3, "outcome": "won"},
+        "Lost": {"stage": 3, "outcome": "lost"},
+    }
+    grown = with_process(stages=[stages[0], TRIAL, stages[1]], values=values)
+    assert (await desk.load(folder, mapping=grown)).events == 1  # the new version
+    folder.edit("sales_pipeline.csv", "Engaging,2/1/2026,,", "Won,2/1/2026,4/2/2026,70")
+    folder.edit("sales_pipeline.csv", "Prospecting,,,", "Trial,,,")
+    result = await desk.load(folder, now=LATER, mapping=grown)
+    assert [(f.line, f.code) for f in result.rejections] == [(5, "stage_not_in_version")]
+    state = await desk.state("E1")
+    assert (state.outcome, state.process_version, state.completed_stage) == ("won", 1, 2)
+
+
+async def test_another_process_key_is_refused_row_by_row(desk: Desk, folder: Folder) -> None:
+    await desk.load(folder)
+    result = await desk.load(folder, mapping=with_process(key="crm-two"))
+    assert {f.code for f in result.rejections} == {"process_fixed"}
+    assert len(result.rejections) == result.counts["sales_pipeline.csv"]["rejected"] == 4
+
+
+async def test_a_team_whose_member_has_left_is_doubted_and_the_rows_are_taken(desk: Desk, folder: Folder) -> None:
+    await desk.load(folder)
+    (ole,) = [f for f in await desk.account_facts() if getattr(f.event, "name", "") == "Ole Dahl"]
+    commands = Commands(desk.accounts, b"secret", FixedClock(NOW))
+
+    async def leave(work: Work) -> dict[str, Any]:
+        return {"id": await leave_person(work, ole.entity_id, Departure())}
+
+    await commands.run(CommandContext("tester", NOW, new_id()), {}, leave)
+    result = await desk.load(folder, now=LATER)
+    assert (result.counts["sales_teams.csv"]["taken"], result.events) == (3, 0)
+    assert ("sales_teams.csv", 2, "person_has_left") in [(f.file, f.line, f.code) for f in result.doubts]
+    assert (await desk.state("L1")).team_id is not None
