@@ -18,6 +18,7 @@ from shared.web.problems import problem_of
 
 router = APIRouter(tags=["operations"])
 CHECK_SECONDS = 2.0
+_NOT_THERE = ("42P01", "3F000", "3D000")  # PostgreSQL's states for a table, a schema, a database that does not exist
 log = structlog.get_logger(__name__)
 
 
@@ -63,10 +64,13 @@ async def _checks(backend: Backend) -> dict[str, str]:
             alive = await backend.reads.worker_alive()
     except Exception as error:
         problem = problem_of(error)
+        if problem is not None and problem.code == "not_built":
+            return {"database": "ok", "read_models": "not built"}
+        if getattr(getattr(error, "orig", error), "sqlstate", None) in _NOT_THERE:
+            return {"database": "not migrated", "read_models": "unknown"}
         if problem is None and not isinstance(error, TimeoutError):
             raise
-        unbuilt = problem is not None and problem.code == "not_built"
-        return {"database": "ok" if unbuilt else "unreachable", "read_models": "not built" if unbuilt else "unknown"}
+        return {"database": "unreachable", "read_models": "unknown"}
     return {"database": "ok", "read_models": "ok", "worker": "alive" if alive else "none"}
 
 

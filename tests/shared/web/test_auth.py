@@ -7,11 +7,10 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -58,7 +57,7 @@ def unsigned(header: dict[str, Any], signature: bytes = b"") -> str:
 
 async def test_a_good_token_says_who_calls_and_in_which_roles() -> None:
     caller = await verifier().verify(signed(roles=["seller", "manager", "emperor", 7]))
-    assert (caller.subject, caller.roles) == ("mei", {"seller", "manager"})
+    assert (caller.subject, set(caller.roles)) == ("mei", {"seller", "manager"})
     assert not caller.sees_everything
     assert (await verifier().verify(signed(roles=["finance"]))).sees_everything
 
@@ -128,14 +127,15 @@ async def test_a_remembered_token_expires_all_the_same() -> None:
     judge = verifier()
     token = signed(exp=int(time.time()) - LEEWAY_SECONDS + 1)
     await judge.verify(token)
+    ended = ""
     async with asyncio.timeout(5):
-        while True:
+        while not ended:
             try:
                 await judge.verify(token)
             except ProblemError as problem:
-                assert problem.code == "token_expired"
-                break
+                ended = problem.code
             await asyncio.to_thread(lambda: None)
+    assert ended == "token_expired"
 
 
 # --- over HTTP
@@ -182,7 +182,8 @@ class Issuer:
 
 
 @contextlib.asynccontextmanager
-async def publishing(*keys: dict[str, Any]) -> AsyncIterator[tuple[Issuer, asyncio.Event]]:
+async def publishing(*keys: dict[str, Any]) -> AsyncIterator[tuple[Issuer, Callable[[], Awaitable[None]]]]:
+    """The issuer, and a function that takes it down."""
     issuer, stop = Issuer(), asyncio.Event()
     issuer.document = {"keys": list(keys)}
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -190,11 +191,15 @@ async def publishing(*keys: dict[str, Any]) -> AsyncIterator[tuple[Issuer, async
         serve_http(issuer, "127.0.0.1", 0, stop, on_ready=ready.set_result, draining=asyncio.Event())
     )
     issuer.url = f"{await ready}/keys"
-    try:
-        yield issuer, stop
-    finally:
+
+    async def go_down() -> None:
         stop.set()
         await task
+
+    try:
+        yield issuer, go_down
+    finally:
+        await go_down()
 
 
 def published(key: Any, kid: str | None) -> dict[str, Any]:
@@ -262,14 +267,10 @@ async def test_an_issuer_that_was_never_reached_is_503_and_is_not_asked_at_every
 
 
 async def test_keys_are_kept_while_the_issuer_is_down() -> None:
-    async with publishing(published(KEY, "one")) as (issuer, stop):
+    async with publishing(published(KEY, "one")) as (issuer, go_down):
         judge = trusting(issuer, keep_seconds=0.0)
         await judge.verify(signed(kid="one"))
-        stop.set()
-        async with httpx.AsyncClient() as client:
-            with pytest.raises(httpx.TransportError):
-                while True:
-                    await client.get(issuer.url)
+        await go_down()
         assert (await judge.verify(signed(kid="one", sub="li"))).subject == "li"
 
 
@@ -295,5 +296,5 @@ async def test_what_it_publishes_is_enough_to_check_its_tokens() -> None:
 
 @pytest.mark.parametrize(("subject", "role"), [("mei", "emperor"), ("me/i", "seller"), ("", "seller")])
 def test_it_mints_nothing_that_would_be_refused(subject: str, role: str) -> None:
-    with pytest.raises(ValueError, match="role|subject"):
+    with pytest.raises(ValueError, match=r"role|subject"):
         OWN.mint(subject, (role,), AUDIENCE)

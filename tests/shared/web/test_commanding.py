@@ -14,7 +14,6 @@ from shared.projections.tokens import parse_token
 from shared.service.http import serve_http
 from shared.testing.apps import SECRET, RunningService, token, working
 from shared.web.commanding import furthest
-from shared.web.problems import ProblemError
 from tests.shared.web.desk import DESK, desk
 
 
@@ -274,7 +273,7 @@ async def test_a_command_whose_caller_hangs_up_is_carried_out(database: str) -> 
     async with desk(database, worker=False) as service:
         await _call_and_hang_up(service)
         async with asyncio.timeout(5):
-            while await service.backend.store.head() == 0:  # noqa: ASYNC110 — asks the database each time
+            while await service.backend.store.head() == 0:
                 await asyncio.to_thread(lambda: None)
         assert [event.actor for event in await service.backend.store.load("enquiry-e1")] == ["mei"]
 
@@ -300,7 +299,3 @@ async def _call_and_hang_up(service: RunningService) -> None:
     stop.set()
     async with asyncio.timeout(5):
         await serving
-
-
-def test_a_problem_error_says_its_detail() -> None:
-    assert str(ProblemError(400, "x", "what is wrong")) == "what is wrong"

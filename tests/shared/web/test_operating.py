@@ -1,0 +1,173 @@
+"""Health, readiness, figures, the OpenAPI document, and the app below another one."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shared.kit.postgres_server import start_postgres
+from shared.service.backend import open_backend
+from shared.testing.apps import SECRET, RunningService
+from shared.web.app import describe, make_app
+from shared.web.health import readiness
+from tests.shared.web.desk import SERVICE, desk
+
+
+def figure(text: str, name: str, **labels: str) -> float | None:
+    """The value of a sample with at least these labels; None when there is none."""
+    for line in text.splitlines():
+        match = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
+        if match and all(f'{label}="{value}"' in match[1] for label, value in labels.items()):
+            return float(match[2])
+    return None
+
+
+async def test_ready_means_database_and_read_models(database: str) -> None:
+    async with desk(database) as service, service.stranger() as client:
+        assert (await client.get("/healthz")).json() == {"status": "alive"}
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert ready.json()["checks"]["desk"] == {
+            "draining": "no", "database": "ok", "read_models": "ok", "worker": "alive",
+        }  # fmt: skip
+
+
+async def test_draining_is_not_ready_and_a_missing_worker_is(database: str) -> None:
+    async with desk(database, worker=False) as service, service.stranger() as client:
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["desk"]["worker"]) == (200, "none")
+        service.app.state.draining.set()
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["desk"]["draining"]) == (503, "yes")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_database_that_was_not_migrated_is_not_ready(database: str, databases: Any) -> None:
+    async with desk(database, worker=False) as service:
+        backend = service.backend
+        empty = await databases("empty")
+        async with open_backend(SERVICE, empty, backend.log, SECRET, backend.calendar) as bare:
+            found = await readiness(bare, service.app.state.draining)
+        assert (found.ready, found.checks["database"]) == (False, "not migrated")
+
+
+async def test_without_its_database_it_is_alive_and_not_ready(tmp_path: Any) -> None:
+    server = start_postgres(tmp_path / "postgres")
+    dsn = server.dsn("postgres")
+    try:
+        async with desk(dsn) as service, service.client() as client:
+            assert (await client.get("/readyz")).status_code == 200
+            server.stop()
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()["checks"]["desk"]["database"]) == (503, "unreachable")
+            assert (await client.get("/healthz")).status_code == 200
+            assert (await client.get("/metrics")).status_code == 200
+            for answer in (
+                await client.get("/enquiries"),
+                await client.get("/events"),
+                await client.post("/enquiries", json={"id": "e1", "title": "x"}),
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+                assert answer.headers["Retry-After"] == "1"
+    finally:
+        server.stop()
+
+
+async def test_figures_name_routes_and_how_far_readers_are(database: str) -> None:
+    async with desk(database) as service, service.client() as client:
+        made = await client.post("/enquiries", json={"id": "e1", "title": "x"})
+        await client.get("/enquiries/e1", headers={"Keyfold-Position": made.headers["Keyfold-Position"]})
+        await client.get("/enquiries/none")
+        await client.get("/no/such/address")
+        await client.delete("/enquiries")
+        await client.request("BREW", "/enquiries")
+        text = (await client.get("/metrics")).text
+    requests, labels = "keyfold_http_requests_total", {"service": "desk"}
+    assert figure(text, requests, method="POST", route="/enquiries", status="201", **labels) == 1
+    assert figure(text, requests, method="GET", route="/enquiries/{enquiry_id}", status="200", **labels) == 1
+    assert figure(text, requests, method="GET", route="/enquiries/{enquiry_id}", status="404", **labels) == 1
+    assert figure(text, requests, method="GET", route="unknown", status="404", **labels) == 1
+    assert figure(text, requests, method="other", status="405", **labels) == 1
+    assert "/enquiries/e1" not in text
+    assert "BREW" not in text
+    assert "such" not in text
+    assert figure(text, "keyfold_store_head", **labels) == 1
+    assert figure(text, "keyfold_workers", **labels) == 1
+    reader = {"reader": "enquiry_list_g1", "topic": "keyfold.desk.events"}
+    assert figure(text, "keyfold_reader_lag_records", **labels, **reader) == 0
+    assert figure(text, "keyfold_reader_parked_events", **labels, reader="enquiry_list_g1") == 0
+
+
+async def test_what_is_still_to_be_read_is_counted(database: str) -> None:
+    async with desk(database) as service, service.client() as client:
+        await client.post("/enquiries", json={"id": "e1", "title": "x"})
+    async with desk(database, worker=False) as service, service.client() as client:
+        await client.post("/enquiries", json={"id": "e2", "title": "x"})
+        text = (await client.get("/metrics")).text
+        assert figure(text, "keyfold_store_head", service="desk") == 2
+        assert figure(text, "keyfold_workers", service="desk") == 0
+
+
+# --- below another app
+
+
+def mounted(service: RunningService) -> httpx.AsyncClient:
+    root = FastAPI(openapi_url=None)
+    app = make_app(service.backend, service.app.state.verifier, service.app.state.draining)
+    root.mount("/desk", app)
+    root.state.inner = app
+    headers = service.client().headers
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=root), base_url="http://x", headers=headers)
+
+
+async def test_below_a_prefix_everything_is_the_same(database: str) -> None:
+    async with desk(database) as service, mounted(service) as client:
+        made = await client.post("/desk/enquiries", json={"id": "e1", "title": "x"})
+        assert made.status_code == 201
+        seen = await client.get("/desk/enquiries/e1", headers={"Keyfold-Position": made.headers["Keyfold-Position"]})
+        assert seen.status_code == 200
+        missing = await client.get("/desk/enquiries/none")
+        assert (missing.json()["instance"], missing.json()["code"]) == ("/desk/enquiries/none", "not_found")
+        nowhere = await client.get("/desk/nothing")
+        assert (nowhere.status_code, nowhere.headers["Content-Type"]) == (404, "application/problem+json")
+        assert (await client.get("/desk/boom")).json()["code"] == "internal_error"
+        text = (await client.get("/desk/metrics")).text
+        for route, status in (("/enquiries/{enquiry_id}", "200"), ("unknown", "404"), ("/boom", "500")):
+            assert figure(text, "keyfold_http_requests_total", route=route, status=status) == 1, route
+
+
+async def test_below_a_prefix_the_document_names_it(database: str) -> None:
+    async with desk(database, worker=False) as service, mounted(service) as client:
+        document = (await client.get("/desk/openapi.json")).json()
+        assert document["servers"] == [{"url": "/desk"}]
+        assert "/enquiries" in document["paths"]
+        assert "/desk/openapi.json" in (await client.get("/desk/docs")).text
+
+
+# --- the document
+
+
+def test_every_error_is_documented_as_a_problem() -> None:
+    document = describe(SERVICE).openapi()
+    assert "HTTPValidationError" not in str(document)
+    assert document["components"]["schemas"]["Problem"]["properties"]["trace_id"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert "application/problem+json" in operation["responses"]["default"]["content"], (path, method)
+            for status, response in operation["responses"].items():
+                if status >= "400" and status != "default" and "content" in response and path != "/readyz":
+                    assert list(response["content"]) == ["application/problem+json"], (path, method, status)
+
+
+def test_the_document_is_the_same_each_time() -> None:
+    assert describe(SERVICE).openapi() == describe(SERVICE).openapi()
+    app = describe(SERVICE)
+    assert app.openapi() is app.openapi()
+
+
+@pytest.mark.parametrize("path", ["/enquiries", "/enquiries/{enquiry_id}/title"])
+def test_commands_document_what_they_all_take(path: str) -> None:
+    names = {one["name"] for one in describe(SERVICE).openapi()["paths"][path]["post"]["parameters"]}
+    assert {"idempotency-key", "if-match", "dry_run"} <= {name.lower() for name in names}
