@@ -38,12 +38,13 @@ async def check_start(store: EventStore, log: Log, cursor: Cursor) -> None:
     for partition in range(PARTITIONS):
         record = await log.last_record(topic, partition)
         if record is not None:
-            last[partition] = await _check_record(store, record, head)
+            last[partition] = await _check_record(store, record)
     await _check_complete(log, topic, cursor, last)
 
 
-async def _check_record(store: EventStore, record: LogRecord, head: int) -> int:
+async def _check_record(store: EventStore, record: LogRecord) -> int:
     """The record's position, if it is the store's event of that position."""
+    head = await store.head()  # asked after the record was read: another relay may be publishing
     where = f"{record.topic}/{record.partition}"
     try:
         envelope, _ = decode_record(record)

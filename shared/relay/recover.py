@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from shared.contracts.event import Contract, Envelope
-from shared.log.cloudevents import decode_record
+from shared.log.cloudevents import BadRecordError, decode_record
 from shared.log.port import Log
 from shared.relay.lease import open_lease_session, try_lease
 
@@ -108,7 +108,10 @@ async def _all_events(log: Log, topic: str) -> AsyncIterator[list[Envelope]]:
             for record in records:
                 if record.offset + 1 >= ahead.get((topic, record.partition), 0):
                     ahead.pop((topic, record.partition), None)
-            yield [decode_record(record)[0] for record in records]
+            try:
+                yield [decode_record(record)[0] for record in records]
+            except BadRecordError as problem:
+                raise RecoveryRefusedError(f"somebody else writes to {topic}: {problem}") from problem
     finally:
         await consumer.close()
 
