@@ -1,5 +1,6 @@
 """What commands print: tables for people, JSON for machines, progress for the patient."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-screen = Console()
-errors = Console(stderr=True)
+WIDE = 160  # columns of a file or a pipe, which have no edge to fold at
+
+
+def _width(terminal: bool) -> int | None:
+    return None if terminal or "COLUMNS" in os.environ else WIDE
+
+
+screen = Console(width=_width(sys.stdout.isatty()))
+errors = Console(stderr=True, width=_width(sys.stderr.isatty()))
 
 
 class CommandError(Exception):
