@@ -133,6 +133,15 @@ async def test_open_ones_stand_in_every_state_of_the_funnel_and_every_synchrony(
     assert any(state.entered_stage is not None for state in open_ones)
 
 
+async def test_in_business_time_each_story_comes_to_the_same(fresh: Installation) -> None:
+    await fresh.load()
+    streams: dict[str, list[Recorded[Any]]] = {}
+    for fact in await fresh.facts(fresh.opportunities):
+        streams.setdefault(fact.stream_id, []).append(fact)
+    for facts in streams.values():
+        assert sorted(facts, key=lambda fact: (fact.occurred_at, fact.version)) == facts
+
+
 async def test_what_was_quoted_adds_up(fresh: Installation) -> None:
     await fresh.load()
     quotes = [f.event for f in await fresh.facts(fresh.opportunities) if isinstance(f.event, LineItemsAgreed)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from services.account.commands import leave_person
 from services.account.domain.person import Departure
 from services.imports.mapping import Mapping, load_mapping
+from services.opportunity.domain.opportunity.state import INITIAL, evolve
 from shared.contracts import account
 from shared.contracts.opportunity import (
     AmountEstimated,
@@ -52,10 +54,14 @@ def usd(amount: int) -> Money:
 
 
 async def changes(desk: Desk, folder: Folder, external_id: str, *, now: datetime = LATER) -> list[Any]:
-    """What a further import adds to an opportunity; and nothing to any other stream, nor a second time."""
+    """What a further import adds to an opportunity; and nothing to any other stream, nor a second time. In the order of business
+    time, in which a timeline folds it, it comes to the same."""
     before = len(await desk.facts(external_id))
     result = await desk.load(folder, now=now)
-    added = (await desk.facts(external_id))[before:]
+    facts = await desk.facts(external_id)
+    added = facts[before:]
+    in_business_time = sorted(facts, key=lambda fact: (fact.occurred_at, fact.version))
+    assert reduce(evolve, in_business_time, INITIAL) == reduce(evolve, facts, INITIAL)
     assert result.events == len(added)
     assert (await desk.load(folder, now=now)).events == 0
     return added
