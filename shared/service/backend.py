@@ -35,8 +35,8 @@ class Connections:
 
 
 API = Connections(store=4, reads=4)  # 8 in all: what a request needs takes milliseconds, the others queue
-WORKER = Connections(store=2, reads=2)  # 6 in all: the relay and the scheduler have one each of their own
-EMBEDDED = Connections(store=4, reads=6)  # both at once, with the relay's and the scheduler's 12
+WORKER = Connections(store=2, reads=3)  # 6 with the relay's own; 7 with the scheduler's, where there are due dates
+EMBEDDED = Connections(store=4, reads=6)  # both in one process: 11 with the relay's, 12 with the scheduler's
 
 CONNECT_SECONDS = 5.0  # a server that does not answer by then is away
 QUEUE_SECONDS = 5.0  # longer than that for a connection of the pool: the caller is told to come back

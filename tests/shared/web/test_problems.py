@@ -120,7 +120,6 @@ async def test_an_unforeseen_error_is_logged_once_and_told_without_details(datab
         assert [(line["event"], line["trace_id"]) for line in errors] == [("unforeseen error", body["trace_id"])]
         requests = [line for line in logged if line["event"] == "request"]
         assert [(line["status"], line["route"]) for line in requests] == [(500, "/boom")]
-        told(await client.post("/enquiries", json={"id": "e1", "title": "?"}), 500, "internal_error")
 
 
 async def test_what_is_wrong_with_the_input_is_told_all_at_once(database: str) -> None:
