@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Subquery, and_, func, literal, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from services.opportunity.projections.timeline import span
 from services.opportunity.queries.moment import FOREVER, OPEN, By, known, placed
@@ -33,10 +34,21 @@ class Stay:
     running: bool
 
 
-def entries(by: By, as_of: datetime | None, known_at: datetime | None, start: datetime, end: datetime) -> Subquery:
+def entries(
+    by: By,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    start: datetime,
+    end: datetime,
+    of: ColumnElement[bool],
+) -> Subquery:
     """Per opportunity and place first entered within [start, end): `entered_at`, whose it was then, and `next_at`, when it
-    first stood in a later place after that (null: not by `as_of`)."""
+    first stood in a later place after that (null: not by `as_of`). `of`: a condition on `span.opportunity_id`."""
     source, place, rank = placed(by)
+    moved = span.alias("moved")
+    # Whoever entered a place in the period has a span that begins in it: all others need not be sorted.
+    in_period = (known(moved, known_at), moved.c.valid_from >= start, moved.c.valid_from < end)
+    of_period = span.c.opportunity_id.in_(select(moved.c.opportunity_id).where(*in_period))
     moments = (
         select(
             span.c.opportunity_id,
@@ -47,12 +59,12 @@ def entries(by: By, as_of: datetime | None, known_at: datetime | None, start: da
             *(span.c[name] for name in ("owner_id", "team_id", "account_id")),
         )
         .select_from(source)
-        .where(known(span, known_at), _until(as_of))
+        .where(known(span, known_at), _until(as_of), of, of_period)
         .cte("moments")
     )
     first = (
         select(moments)
-        .distinct(moments.c.opportunity_id, moments.c.place)
+        .ext(distinct_on(moments.c.opportunity_id, moments.c.place))
         .order_by(moments.c.opportunity_id, moments.c.place, moments.c.entered_at)
         .subquery("first_entry")
     )
@@ -71,9 +83,11 @@ def entries(by: By, as_of: datetime | None, known_at: datetime | None, start: da
     )
 
 
-def stays(by: By, as_of: datetime | None, known_at: datetime | None, now: datetime) -> Subquery:
+def stays(
+    by: By, as_of: datetime | None, known_at: datetime | None, now: datetime, of: ColumnElement[bool]
+) -> Subquery:
     """Per opportunity and place: the seconds it has stood there while it was open or paused, all visits together, and whether
-    it still does."""
+    it still does. `of`: a condition on `span.opportunity_id`."""
     source, place, _ = placed(by)
     until = literal(as_of or now, span.c.valid_to.type)
     lasted = func.extract("epoch", func.least(span.c.valid_to, until) - span.c.valid_from)
@@ -87,7 +101,7 @@ def stays(by: By, as_of: datetime | None, known_at: datetime | None, now: dateti
             func.bool_or(goes_on).label("running"),
         )
         .select_from(source)
-        .where(known(span, known_at), _until(as_of), span.c.outcome.in_(OPEN))
+        .where(known(span, known_at), _until(as_of), of, span.c.outcome.in_(OPEN))
         .group_by(span.c.opportunity_id, span.c.process, place)
         .subquery("stay")
     )

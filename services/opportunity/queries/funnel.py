@@ -11,7 +11,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.queries.cohort import entries, stays
 from services.opportunity.queries.moment import OPEN, By
-from services.opportunity.queries.view import View, held_by, seen
+from services.opportunity.queries.view import View, held_by, seen, visible
 
 GroupBy = Literal["state", "stage", "owner", "team", "account", "process", "outcome"]
 
@@ -82,7 +82,7 @@ async def conversion(
 def cohort_of(view: View, by: By, start: datetime, end: datetime) -> Subquery:
     """Entries within [start, end) with what has become of them: place, process, entered_at, next_at, outcome, outcome_since,
     amount_minor, currency."""
-    entry = entries(by, view.as_of, view.known_at, start, end)
+    entry = entries(by, view.as_of, view.known_at, start, end, visible(view.scope))
     nobody = replace(view.filters, owner=(), team=(), account=(), only_account=())
     became = seen(replace(view, filters=nobody) if view.belonging == "then" else view)
     names = ("outcome", "outcome_since", "amount_minor", "currency")
@@ -97,7 +97,7 @@ def cohort_of(view: View, by: By, start: datetime, end: datetime) -> Subquery:
 async def time_in_stage(connection: AsyncConnection, view: View, by: By = "stage") -> Sequence[RowMapping]:
     """Days that opportunities have stood in each stage or funnel state, all their visits together, while they were open or
     paused: of those that still do (`running`) apart from those whose time there is over."""
-    rows, stay = seen(view), stays(by, view.as_of, view.known_at, view.now)
+    rows, stay = seen(view), stays(by, view.as_of, view.known_at, view.now, visible(view.scope))
     days = stay.c.seconds / 86_400.0
     groups = (*_place(stay, by, "place"), stay.c.running)
     statement = (

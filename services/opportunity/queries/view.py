@@ -72,16 +72,16 @@ class View:
         return self.as_of is None and self.known_at is None
 
 
-def visible(view: View) -> ColumnElement[bool]:
+def visible(scope: Scope) -> ColumnElement[bool]:
     """Record-level visibility, by who owns the opportunity now: who handed a deal over does not keep a window into it."""
-    scope = view.scope
     if scope.everything:
         return literal(True)
-    now = span if view.latest else span.alias("visible_now")
-    mine = or_(now.c.owner_id.in_(sorted(scope.people)), now.c.team_id.in_(sorted(scope.teams)))
-    if view.latest:
-        return mine
-    return span.c.opportunity_id.in_(select(now.c.opportunity_id).where(holds(now, None, None), mine))
+    now = span.alias("visible_now")
+    return span.c.opportunity_id.in_(select(now.c.opportunity_id).where(holds(now, None, None), _mine(now, scope)))
+
+
+def _mine(of: FromClause, scope: Scope) -> ColumnElement[bool]:
+    return or_(of.c.owner_id.in_(sorted(scope.people)), of.c.team_id.in_(sorted(scope.teams)))
 
 
 def seen(view: View) -> Subquery:
@@ -114,7 +114,8 @@ def seen(view: View) -> Subquery:
         func.split_part(span.c.search, "\n", 1).collate("C").label("sort_name"),
     ).select_from(source)
     chosen = holds(span, view.as_of, view.known_at)
-    return statement.where(chosen, visible(view), *_narrowed(view, belongs)).subquery("seen")
+    mine = _mine(span, view.scope) if view.latest and not view.scope.everything else visible(view.scope)
+    return statement.where(chosen, mine, *_narrowed(view, belongs)).subquery("seen")
 
 
 def among(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
@@ -176,14 +177,14 @@ def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[Column
     if filters.closed_before:
         found.append(span.c.outcome_since < filters.closed_before)
     if filters.stay:
-        stood = stays(filters.stay.by, view.as_of, view.known_at, view.now)
+        stood = stays(filters.stay.by, view.as_of, view.known_at, view.now, visible(view.scope))
         there = and_(cast(stood.c.place, String) == filters.stay.place, stood.c.running == filters.stay.running)
         found.append(span.c.opportunity_id.in_(select(stood.c.opportunity_id).where(there)))
     return [*found, *(_mentions(word) for word in terms(filters.q))]
 
 
 def _in_cohort(view: View, cohort: Cohort) -> list[ColumnElement[bool]]:
-    entry = entries(cohort.by, view.as_of, view.known_at, cohort.start, cohort.end)
+    entry = entries(cohort.by, view.as_of, view.known_at, cohort.start, cohort.end, visible(view.scope))
     members: Select[Any] = select(entry.c.opportunity_id).where(cast(entry.c.place, String) == cohort.place)
     if view.belonging == "then":
         members = members.where(*held_by(view.filters, dict(entry.c.items())))
