@@ -231,7 +231,7 @@ class _Teller:
         a, b, c = self._account.contacts
         product = self._company.products[next(iter(self._story.lines))]
         note = self._random.choice(self._notes[code][self._account.language])
-        name = product.zh if self._account.language == "zh" else product.en
+        name = product.zh if self._account.language == "zh" else product.en[0].lower() + product.en[1:]
         return self._evidence(note.format(a=a, b=b, c=c, product=name))
 
     def _evidence(self, note: str) -> Evidence:
