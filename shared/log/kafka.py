@@ -118,7 +118,7 @@ class KafkaLog:
         admin, self._admin = self._admin, None
         reader, self._reader = self._reader, None
         if reader is not None:
-            await reader.stop()
+            await _stop(reader)
         if admin is not None:
             await admin.close()
 
@@ -305,13 +305,13 @@ class KafkaLogConsumer:
     async def close(self) -> None:
         committers, self._committers = self._committers, {}
         for committer in committers.values():
-            await committer.stop()
+            await _stop(committer)
         await self._drop()
 
     async def _drop(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await _stop(consumer)
 
 
 async def _reading(bootstrap: str, offsets: Mapping[TopicPartition, int]) -> AIOKafkaConsumer:
@@ -326,13 +326,27 @@ async def _reading(bootstrap: str, offsets: Mapping[TopicPartition, int]) -> AIO
     try:
         await consumer.start()
     except BaseException:
-        await consumer.stop()
+        await _stop(consumer)
         raise
     if offsets:
         consumer.assign(list(offsets))
         for where, offset in offsets.items():
             consumer.seek(where, offset)
     return consumer
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop it altogether. A consumer that is stopped early may raise the cancellation of a task of its own, as if the caller
+    were cancelled, and leave its connections open (aiokafka issue 647).
+    """
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait({stopping})
+    if not stopping.cancelled():
+        stopping.result()
+        return
+    if consumer._fetcher is not None:  # noqa: SLF001
+        await consumer._fetcher.close()  # noqa: SLF001
+    await consumer._client.close()  # noqa: SLF001
 
 
 def _record(found: Any) -> LogRecord:

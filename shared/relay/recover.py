@@ -122,7 +122,7 @@ async def _check_known(session: "asyncpg.Connection[Any]", envelopes: Sequence[E
         [envelope.position for envelope in envelopes],
     )
     stored = {row["position"]: row["event_id"] for row in rows}
-    for envelope in envelopes:
+    for envelope in sorted(envelopes, key=lambda each: each.position):
         if stored.get(envelope.position) != envelope.event_id:
             raise RecoveryRefusedError(
                 f"at position {envelope.position} the log has event {envelope.event_id} and the store "

@@ -217,3 +217,12 @@ async def test_a_log_that_is_away_is_told_as_transient(url: str) -> None:
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match="kafka://"):
         open_log(url)
+
+
+async def test_consumers_that_are_closed_at_once_close(log: Log, topic: str) -> None:
+    """Nothing of theirs may look like a cancellation of the caller."""
+    await send(log, record(topic, 0, "a"))
+    for _ in range(30):
+        consumer = await log.consumer()
+        await consumer.assign({(topic, 0): 0})
+        await consumer.close()
