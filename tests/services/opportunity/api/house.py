@@ -1,7 +1,8 @@
 """A small company for the tests of the API: told of by account events, as the account service would tell."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ from shared.eventstore.commands import CommandContext, Work
 from shared.eventstore.types import JsonObject
 from shared.kit.ids import new_id
 from shared.kit.money import Money
+from shared.relay.relay import Relay
 from shared.service.definition import Service
 from shared.service.visibility import NOTHING, Scope
 from shared.testing.apps import RunningService, running
@@ -122,8 +124,23 @@ async def refused(answer: httpx.Response, status: int, code: str) -> dict[str, A
 
 
 @asynccontextmanager
+async def publishing(service: RunningService) -> AsyncIterator[None]:
+    """Its relay at work: a service without read models needs no more."""
+    backend, stop = service.backend, asyncio.Event()
+    relay = asyncio.create_task(Relay(backend.dsn, backend.store, backend.log, backend.service.contract).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await relay
+
+
+@asynccontextmanager
 async def open_house(account_database: str, database: str, log: str) -> AsyncIterator[House]:
-    async with running(ACCOUNT, account_database, log) as accounts, running(SERVICE, database, log) as service:
+    async with AsyncExitStack() as stack:
+        accounts = await stack.enter_async_context(running(ACCOUNT, account_database, log, worker=False))
+        await stack.enter_async_context(publishing(accounts))
+        service = await stack.enter_async_context(running(SERVICE, database, log))
         house = House(accounts, service)
         for name in ("mei", "lin", "ann", "bob", "olga", "wu"):
             await house.person(name)
