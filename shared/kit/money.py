@@ -1,13 +1,16 @@
 """Money: integer minor units with an ISO 4217 currency. Never a float, never a sum over two currencies."""
 
+import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Self
 
 from babel.numbers import get_currency_precision, is_currency
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+# A comma stands between thousands only: "1054,50" is no amount, for it could be read in two ways.
+_AMOUNT = re.compile(r"[+-]?(\d{1,16}|\d{1,3}(,\d{3}){1,5})(\.\d{1,15})?", re.ASCII)
 MAX_MINOR = 10**15  # below 2**53, so that a JSON client that reads numbers as doubles loses nothing
 
 
@@ -39,12 +42,11 @@ class Money(BaseModel):
     def parse(cls, text: str, currency: str) -> Self:
         """From a decimal text such as "1054" or "12.30". Raises ValueError when it is no number or has too many digits."""
         digits = currency_digits(currency)
-        try:
-            scaled = Decimal(text.strip().replace(",", "")).scaleb(digits)
-        except InvalidOperation:
-            raise ValueError(f"{text!r} is not an amount of money such as 1054 or 12.30") from None
-        if not scaled.is_finite() or scaled != scaled.to_integral_value():
-            raise ValueError(f"{text!r} has more than the {digits} decimal places of {currency}")
+        if not _AMOUNT.fullmatch(text.strip()):
+            raise ValueError(f"{text[:40]!r} is not an amount of money such as 1054, 12.30 or 1,054.00")
+        scaled = Decimal(text.strip().replace(",", "")).scaleb(digits)
+        if scaled != scaled.to_integral_value():
+            raise ValueError(f"{text[:40]!r} has more than the {digits} decimal places of {currency}")
         return cls(minor=int(scaled), currency=currency)
 
     def __add__(self, other: "Money") -> "Money":
