@@ -96,6 +96,7 @@ async def test_history_ends_at_both_moments(ask: Ask) -> None:
     connection = await ask(one_deal())
     assert [one.version for one in await history(connection, ID, as_of=day(5))] == [3, 1]
     assert [one.version for one in await history(connection, ID, known_at=day(15))] == [2, 1]
+    assert [one.version for one in await history(connection, ID, as_of=day(4), known_at=day(20))] == [3, 1]
 
 
 async def test_pages_of_history_follow_each_other_without_gap(ask: Ask) -> None:

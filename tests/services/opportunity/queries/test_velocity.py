@@ -60,6 +60,8 @@ async def test_velocity_counts_what_ended_within_the_period_and_the_view(ask: As
     connection = await ask(market())
     [only, *_] = await velocity(connection, view(), day(40), BEFORE)
     assert (only.won_count, only.ended_count, only.won_minor, only.cycle_days) == (1, 1, 300, 40.0)
+    [until, *_] = await velocity(connection, view(), FROM, day(41))
+    assert (until.won_count, until.won_minor) == (1, 100)
     [earlier, *_] = await velocity(connection, view(as_of=day(25)), FROM, BEFORE)
     assert (earlier.open_count, earlier.won_count) == (5, 1)
     [mine] = await velocity(connection, view(Filters(owner=(OWNERS[1],))), FROM, BEFORE)
