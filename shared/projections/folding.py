@@ -11,12 +11,10 @@ from shared.contracts.event import Envelope, Recorded
 from shared.projections import checkpoints
 from shared.projections.checkpoints import Move
 from shared.projections.definition import GroupKey, Handler, Projection
-from shared.projections.follower import Delivery, ReaderGoneError, check_version
+from shared.projections.follower import YIELD_EVERY, Delivery, ReaderGoneError, check_version
 from shared.projections.generations import schema_of, still_there
 from shared.projections.parking import Parking
 from shared.projections.rows import RowBatch
-
-YIELD_EVERY = 100  # events
 
 
 class FoldSink:
@@ -56,9 +54,8 @@ class FoldSink:
 
 
 async def fold(connection: AsyncConnection, projection: Projection, schema: str, envelopes: Sequence[Envelope]) -> None:
-    """Load the groups that the events touch, run the handlers in order, write what changed.
-
-    Lets others have the event loop now and then: an embedded process answers requests with the same one.
+    """Load the groups that the events touch, run the handlers in order, write what changed. Lets others have the event loop now
+    and then.
     """
     work: list[tuple[Handler, Recorded[Any]]] = []
     groups: dict[GroupKey, None] = {}

@@ -32,6 +32,7 @@ from shared.projections.checkpoints import FencedError, Move, TopicPartition
 from shared.projections.offsets import GroupOffsets
 
 BATCH = 2_000
+YIELD_EVERY = 100  # records or events: an embedded process answers requests with the same event loop
 WAIT_SECONDS = 0.25
 BACKOFF_SECONDS = (0.1, 0.5, 2.0, 5.0)
 log = structlog.get_logger(__name__)
@@ -185,7 +186,9 @@ class Follower:
         before = {key: cursor.position for key, cursor in self._cursors.items()}
         due: list[Delivery] = []
         read: set[TopicPartition] = set()
-        for record in records:
+        for number, record in enumerate(records, 1):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
             key = (record.topic, record.partition)
             cursor = self._cursors.get(key)
             if cursor is None or cursor.stopped:

@@ -1,5 +1,6 @@
 """Facts into rows: groups, copies, batches, and the order in which partitions come."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -114,6 +115,24 @@ async def test_rows_are_inserted_replaced_and_deleted_in_one_batch_or_in_several
     for batch in range(len(facts)):
         rows = (await fold_all(database, counting(change), facts, batch=batch))["counted"]
         assert [(row["n"], row["times"]) for row in rows] == [(1, 1), (3, 1)]
+
+
+async def test_a_long_batch_lets_others_have_the_event_loop(database: str) -> None:
+    turns, folding = 0, True
+    seen: set[int] = set()
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if folding:
+            loop.call_soon(turn)
+
+    turn()
+    facts = recorded(*(("a", VisitHeld(minutes=1)) for _ in range(1_000)))
+    await fold_all(database, counting(lambda rows, table, e: seen.add(turns)), facts)
+    folding = False
+    assert len(seen) >= 10
 
 
 async def test_a_group_that_the_key_function_did_not_name_is_refused(database: str) -> None:
