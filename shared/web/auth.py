@@ -105,8 +105,8 @@ class RemoteKeys:
 
 
 def _usable(jwk: Mapping[str, Any]) -> jwt.PyJWK | None:
-    """A public key for signatures; None for any other, and for a kind that is not known here."""
-    if jwk.get("use", "sig") != "sig" or jwk.get("kty") == "oct":
+    """A key for signatures; None for any other, and for a kind that is not known here."""
+    if jwk.get("use", "sig") != "sig":
         return None
     try:
         return jwt.PyJWK.from_dict(dict(jwk))

@@ -43,7 +43,6 @@ class Observe:
         trace = continued(headers.get(b"traceparent", b"").decode("latin-1"))
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["trace"], state["trace_id"] = trace, trace.trace_id
-        scope.pop("route", None)  # that of an app around this one
         status, begun = 500, False
         began = time.perf_counter()
 

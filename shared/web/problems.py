@@ -236,12 +236,7 @@ def _validation_fault(one: Mapping[str, Any]) -> Fault:
     value = one.get("input")
     if isinstance(value, str | int | float | bool) and one["type"] != "json_invalid":
         message = f"{message} (got {str(value)[:MOST_ECHOED]!r})"
-    return Fault(code=str(one["type"]), message=_sendable(message), field=_sendable(".".join(where)[:MOST_ECHOED]))
-
-
-def _sendable(text: str) -> str:
-    """JSON can name halves of surrogate pairs, UTF-8 cannot carry them."""
-    return text.encode(errors="backslashreplace").decode()
+    return Fault(code=str(one["type"]), message=message, field=".".join(where)[:MOST_ECHOED])
 
 
 def _said(fault: Fault) -> str:
