@@ -19,7 +19,7 @@ from shared.projections.reads import NotBuiltError, NotYetVisibleError
 from shared.projections.rebuild import RebuildRefusedError
 from shared.relay.checks import RelayRefusedError
 from shared.relay.recover import RecoveryRefusedError
-from shared.service.http import PortInUseError
+from shared.service.http import ListenError
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ KNOWN = (
     NotYetVisibleError,
     RelayRefusedError,
     RecoveryRefusedError,
-    PortInUseError,
+    ListenError,
     SettingsError,
     MappingError,
     ExportError,

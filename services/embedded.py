@@ -1,7 +1,6 @@
 """`keyfold up`: everything in one process, with an invented company to look at when there is nothing else."""
 
 import asyncio
-import socket
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from services.processes import everything, stop_on_signals, up, wait_until_visib
 from shared.kit.money import Money
 from shared.kit.settings import Settings
 from shared.service.backend import Backend
-from shared.service.http import PortInUseError
+from shared.service.http import listen
 from shared.web.auth import ROLES
 
 DEMO_LOGIN = "operator"
@@ -25,7 +24,8 @@ DEMO_LOGIN = "operator"
 async def start(settings: Settings, *, demo: bool) -> None:
     """Until Ctrl-C. Raises PortInUseError, PostgresUnavailable, RelayRefusedError."""
     began = time.monotonic()
-    _check_port(settings.host, settings.port)  # before a database is started for nothing
+    for free in listen(settings.host, settings.port):  # before a database is started for nothing
+        free.close()
     stop = asyncio.Event()
     stop_on_signals(stop)
     console.screen.print(f"Keyfold starts; its data are in {settings.data.absolute()}", markup=False, soft_wrap=True)
@@ -101,13 +101,3 @@ def _funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
         weighted = [f"{Money(minor=one['weighted_minor'], currency=one['currency'])}" for one in figure["worth"]]
         rows.append(row | {"worth": "  ".join(worth), "weighted": "  ".join(weighted)})
     return rows
-
-
-def _check_port(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise PortInUseError(host, port) from None

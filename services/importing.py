@@ -14,7 +14,7 @@ from services.installation import Installation, open_installation
 from services.processes import everything, wait_until_visible
 from shared.kit.clock import SystemClock
 from shared.kit.settings import Settings
-from shared.service.backend import Backend
+from shared.service.backend import API, Backend
 
 
 async def import_crm(
@@ -56,10 +56,7 @@ async def _backends(installation: Installation, stack: AsyncExitStack) -> list[B
     """Where nobody else works, the workers run in this process, so that the read models follow at once."""
     if installation.alone:
         return await stack.enter_async_context(everything(installation, asyncio.Event()))
-    return [
-        await stack.enter_async_context(installation.backend(service, store_connections=4, read_connections=2))
-        for service in SERVICES.values()
-    ]
+    return [await stack.enter_async_context(installation.backend(service, API)) for service in SERVICES.values()]
 
 
 async def _shown(backends: list[Backend]) -> bool:

@@ -12,7 +12,7 @@ from shared.kit.postgres_server import find_postgres, start_postgres
 from shared.kit.settings import Settings
 from shared.log.open import open_log
 from shared.log.port import Log
-from shared.service.backend import Backend, migrate_service, open_backend
+from shared.service.backend import API, Backend, Connections, migrate_service, open_backend
 from shared.service.definition import Service
 from shared.web.auth import Keys, RemoteKeys, Verifier
 from shared.web.own_issuer import ISSUER, OwnIssuer
@@ -28,17 +28,15 @@ class Installation:
     secret: bytes
     alone: bool
 
-    def backend(
-        self, service: Service, *, store_connections: int = 4, read_connections: int = 4
-    ) -> AbstractAsyncContextManager[Backend]:
+    def backend(self, service: Service, connections: Connections = API) -> AbstractAsyncContextManager[Backend]:
         return open_backend(
             service,
             self.server.database(service_database(service.name)),
             self.log,
             self.secret,
             self.settings.calendar,
-            store_connections=store_connections,
-            read_connections=read_connections,
+            store_connections=connections.store,
+            read_connections=connections.reads,
         )
 
     async def migrate(self, service: Service) -> None:

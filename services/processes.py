@@ -16,10 +16,11 @@ from services.catalogue import SERVICES
 from services.installation import Installation
 from shared.projections.tokens import format_token
 from shared.relay.cursor import cursor_at
-from shared.service.backend import Backend
+from shared.service.backend import EMBEDDED, WORKER, Backend
 from shared.service.definition import Service
 from shared.service.http import serve_http
 from shared.service.worker import Worker
+from shared.web import problems
 from shared.web.app import make_app
 from shared.web.health import readiness, readiness_response
 
@@ -53,7 +54,7 @@ async def serve(
 
 async def work(installation: Installation, service: Service, stop: asyncio.Event) -> None:
     """The worker of one service. Raises RelayRefusedError."""
-    async with installation.backend(service, store_connections=2, read_connections=3) as backend:
+    async with installation.backend(service, WORKER) as backend:
         await Worker(backend, worker_id()).run(stop)
 
 
@@ -64,7 +65,7 @@ async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIt
         backends: list[Backend] = []
         for service in SERVICES.values():
             await installation.migrate(service)
-            backends.append(await stack.enter_async_context(installation.backend(service, read_connections=6)))
+            backends.append(await stack.enter_async_context(installation.backend(service, EMBEDDED)))
         halt = asyncio.Event()
         tasks = [asyncio.create_task(Worker(backend, worker_id()).run(halt)) for backend in backends]
         for task in tasks:
@@ -111,6 +112,7 @@ def _follow(work: Awaitable[None], stop: asyncio.Event) -> asyncio.Task[None]:
 def embedded_app(installation: Installation, backends: Sequence[Backend], draining: asyncio.Event) -> FastAPI:
     """One app with a service's app under each prefix."""
     root = FastAPI(title="Keyfold", docs_url=None, redoc_url=None, openapi_url=None)
+    problems.install(root)
     verifier = installation.verifier()
     for backend in backends:
         root.mount(f"/{backend.service.name}", make_app(backend, verifier, draining))

@@ -19,7 +19,7 @@ from shared.projections.rebuild import RebuildReport, rebuild
 from shared.relay.recover import recover
 from shared.relay.relay import Relay
 from shared.relay.republish import republish
-from shared.service.backend import Backend
+from shared.service.backend import WORKER, Backend
 from shared.service.definition import Service
 
 
@@ -27,7 +27,7 @@ from shared.service.definition import Service
 async def _backend(settings: Settings, name: str) -> AsyncIterator[tuple[Installation, Backend]]:
     async with (
         open_installation(settings) as installation,
-        installation.backend(SERVICES[name], store_connections=2, read_connections=3) as backend,
+        installation.backend(SERVICES[name], WORKER) as backend,
     ):
         yield installation, backend
 
@@ -94,7 +94,7 @@ async def show_lag(settings: Settings, json: bool) -> None:
     rows: list[dict[str, object]] = []
     async with open_installation(settings) as installation:
         for service in SERVICES.values():
-            async with installation.backend(service, store_connections=2, read_connections=2) as backend:
+            async with installation.backend(service, WORKER) as backend:
                 alive = len(await workers(backend.engine))
                 relay = Relay(backend.dsn, backend.store, backend.log, service.contract)
                 rows.append(_lag(service.name, "relay", service.contract.topic, await relay.lag(), None, 0, "", alive))
@@ -142,7 +142,7 @@ async def list_parked(settings: Settings, json: bool) -> None:
     rows: list[dict[str, object]] = []
     async with open_installation(settings) as installation:
         for service in SERVICES.values():
-            async with installation.backend(service, store_connections=2, read_connections=2) as backend:
+            async with installation.backend(service, WORKER) as backend:
                 rows += [
                     {"service": service.name, **asdict(one)} for one in await parked.parked_streams(backend.engine)
                 ]

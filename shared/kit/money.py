@@ -10,7 +10,7 @@ from babel.numbers import get_currency_precision, is_currency
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # A comma stands between thousands only: "1054,50" is no amount, for it could be read in two ways.
-_AMOUNT = re.compile(r"[+-]?(\d{1,16}|\d{1,3}(,\d{3}){1,5})(\.\d{1,15})?", re.ASCII)
+_AMOUNT = re.compile(r"[+-]?(\d{1,24}|\d{1,3}(,\d{3}){1,7})(\.\d{1,15})?", re.ASCII)
 MAX_MINOR = 10**15  # below 2**53, so that a JSON client that reads numbers as doubles loses nothing
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.refusal import RefusedError
@@ -80,7 +81,7 @@ class Scheduler:
                             await self._lead(connection, stop)
                         else:
                             await self._sleep(POLL_SECONDS, stop)
-            except (DBAPIError, OSError) as error:
+            except (DBAPIError, PoolTimeoutError, OSError) as error:
                 log.warning("the scheduler lost its database and starts again", error=str(error).split("\n")[0])
                 self.leading = False
                 await self._sleep(pause, stop)

@@ -34,11 +34,11 @@ async def test_the_first_start_shows_a_company_and_the_second_keeps_what_was_don
     async with _client(port, first) as client:
         listed = await _opportunities(client, limit=200)
         assert 50 <= len(listed["items"]) <= 80
-        opened = await client.post("/opportunity/opportunities", json={"name": "灌装三线"})
+        opened = await client.post("/opportunity/opportunities", json={"name": "验收专用七号线"})
         assert opened.status_code == 201, opened.text
         position = {"Keyfold-Position": opened.headers["Keyfold-Position"]}
         page = await client.get(f"/opportunity/opportunities/{opened.json()['id']}", headers=position)
-        assert page.json()["name"] == "灌装三线"
+        assert page.json()["name"] == "验收专用七号线"
         assert (await client.get("/readyz")).json()["status"] == "ready"
     assert await first.stop(signal.SIGINT) == 0, first.output
     assert "Traceback" not in first.output
@@ -47,7 +47,7 @@ async def test_the_first_start_shows_a_company_and_the_second_keeps_what_was_don
     await second.says("Ctrl-C")
     assert "First start" not in second.output
     async with _client(port, second) as client:
-        found = await _opportunities(client, q="灌装三线")
+        found = await _opportunities(client, q="验收专用七号线")
         assert [item["id"] for item in found["items"]] == [opened.json()["id"]]
         assert len((await _opportunities(client, limit=200))["items"]) == len(listed["items"]) + 1
     assert await second.stop(signal.SIGTERM) == 0, second.output
