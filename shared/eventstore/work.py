@@ -193,7 +193,7 @@ def _stream_id(aggregate: Aggregate[Any], entity_id: object) -> str:
             size = len(stream_id.encode())
         except UnicodeEncodeError:
             size = LONGEST_STREAM_ID + 1
-    if size > LONGEST_STREAM_ID or "\0" in stream_id or stream_id.endswith("-"):
+    if size > LONGEST_STREAM_ID or "\0" in stream_id or stream_id == aggregate.stream_id(""):
         raise refuse(
             "bad_id",
             f"this cannot be the id of a {aggregate.category}",

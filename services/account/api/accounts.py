@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.account.api.asking import (
     ACCOUNT_COMMANDS,
     READS,
+    Collection,
     EntityId,
     SystemName,
     TheirId,
     UpdatedAfter,
     changed,
-    collection_of,
     created,
     creating,
     listed,
@@ -125,15 +125,17 @@ async def account_tree(
     summary="Make the account that another system knows so, or change what differs",
     **creating(ACCOUNT_COMMANDS),
 )
-async def put_account(system: SystemName, external_id: TheirId, body: AccountInput, command: Commanding) -> Response:
+async def put_account(
+    system: SystemName, external_id: TheirId, body: AccountInput, command: Commanding, where: Collection
+) -> Response:
     decide = upserted(ACCOUNT, system, external_id, lambda work: upsert_account(work, system, external_id, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("", summary="Register an account", **creating(ACCOUNT_COMMANDS))
-async def post_account(body: AccountInput, command: Commanding) -> Response:
+async def post_account(body: AccountInput, command: Commanding, where: Collection) -> Response:
     decide = created(lambda work: register_account(work, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("/{entity_id}/name", summary="Rename an account", **ACCOUNT_COMMANDS)

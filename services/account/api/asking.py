@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy import ColumnElement, FromClause, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -73,9 +73,13 @@ def upserted(entity: Entity[Any], system: str, external_id: str, act: Act) -> De
     return decide
 
 
-def collection_of(path: str) -> str:
-    """`…/accounts/by-external/crm/Acme` or `…/accounts` → `…/accounts/`, what an id is put behind."""
-    return path.partition("/by-external/")[0] + "/"
+def collection_of(request: Request) -> str:
+    """`/account/accounts/`, what an id is put behind; for `/account/accounts` and `/account/accounts/by-external/crm/Acme`."""
+    root, path = request.scope.get("root_path", "").rstrip("/"), request.url.path.partition("/by-external/")[0]
+    return f"{path}/" if path.startswith(f"{root}/") else f"{root}{path}/"
+
+
+Collection = Annotated[str, Depends(collection_of)]
 
 
 def not_found(kind: str, what: object) -> RefusedError:

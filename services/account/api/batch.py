@@ -11,7 +11,7 @@ from services.account.commands import register_account, upsert_account
 from services.account.domain.account import AccountInput
 from services.account.domain.values import Command, ExternalId, System, Value
 from services.account.entities import ACCOUNT
-from services.account.loading.run import Item, Result, problem_from, run_items
+from services.account.loading.run import Item, Result, run_items
 from shared.eventstore.commands import Decide, Outcome
 from shared.web.auth import needs
 from shared.web.commanding import (
@@ -24,7 +24,7 @@ from shared.web.commanding import (
     Commanding,
     furthest,
 )
-from shared.web.problems import Problem
+from shared.web.problems import answer_to, tell
 
 router = APIRouter(tags=["accounts"])
 
@@ -84,14 +84,6 @@ async def _told(command: Commander, index: int, result: Result) -> BatchItem:
     if isinstance(result, Outcome):
         answer = CommandAnswer(**await command.answer(result))
         return BatchItem(index=index, status=201 if answer.created else 200, answer=answer)
-    problem = problem_from(result)
-    told = Problem(
-        type=f"urn:keyfold:problem:{problem.code}",
-        title=problem.code.replace("_", " "),
-        status=problem.status,
-        detail=problem.detail,
-        instance=f"{command.path}#{index}",
-        code=problem.code,
-        errors=list(problem.errors),
-    )
+    problem = answer_to(result, command.path)  # the other items are done, whatever became of this one
+    told = tell(problem, f"{command.path}#{index}", command.context.correlation_id.hex)
     return BatchItem(index=index, status=problem.status, problem=told)

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.account.api.asking import (
     HOUSE_COMMANDS,
     READS,
+    Collection,
     EntityId,
     SystemName,
     TheirId,
     UpdatedAfter,
     changed,
-    collection_of,
     created,
     creating,
     listed,
@@ -98,15 +98,17 @@ async def person_page(
     summary="Make the person that another system knows so, or change what differs",
     **creating(HOUSE_COMMANDS),
 )
-async def put_person(system: SystemName, external_id: TheirId, body: PersonInput, command: Commanding) -> Response:
+async def put_person(
+    system: SystemName, external_id: TheirId, body: PersonInput, command: Commanding, where: Collection
+) -> Response:
     decide = upserted(PERSON, system, external_id, lambda work: upsert_person(work, system, external_id, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("", summary="A person joins us", **creating(HOUSE_COMMANDS))
-async def post_person(body: PersonInput, command: Commanding) -> Response:
+async def post_person(body: PersonInput, command: Commanding, where: Collection) -> Response:
     decide = created(lambda work: join_person(work, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("/{entity_id}/details", summary="Change a person's name, address or login", **HOUSE_COMMANDS)
@@ -115,12 +117,13 @@ async def details(entity_id: EntityId, body: PersonChange, command: Commanding) 
 
 
 @router.post("/{entity_id}/leave", summary="A person leaves us", **HOUSE_COMMANDS)
-async def leave(entity_id: EntityId, body: Departure, command: Commanding) -> Response:
-    return await command.run(body, changed(lambda work: leave_person(work, str(entity_id), body)))
+async def leave(entity_id: EntityId, command: Commanding, body: Departure | None = None) -> Response:
+    said = body or Departure()
+    return await command.run(body, changed(lambda work: leave_person(work, str(entity_id), said)))
 
 
 @router.post("/{entity_id}/return", summary="A person who had left is with us again", **HOUSE_COMMANDS)
-async def come_back(entity_id: EntityId, body: Command, command: Commanding) -> Response:
+async def come_back(entity_id: EntityId, command: Commanding, body: Command | None = None) -> Response:
     return await command.run(body, changed(lambda work: return_person(work, str(entity_id))))
 
 

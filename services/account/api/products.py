@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.account.api.asking import (
     HOUSE_COMMANDS,
     READS,
+    Collection,
     EntityId,
     SystemName,
     TheirId,
     UpdatedAfter,
     changed,
-    collection_of,
     created,
     creating,
     listed,
@@ -85,15 +85,17 @@ async def product_page(entity_id: EntityId, read: Read, language: LanguageNow, r
     summary="Make the product that another system knows so, or change what differs",
     **creating(HOUSE_COMMANDS),
 )
-async def put_product(system: SystemName, external_id: TheirId, body: ProductInput, command: Commanding) -> Response:
+async def put_product(
+    system: SystemName, external_id: TheirId, body: ProductInput, command: Commanding, where: Collection
+) -> Response:
     decide = upserted(PRODUCT, system, external_id, lambda work: upsert_product(work, system, external_id, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("", summary="List a product", **creating(HOUSE_COMMANDS))
-async def post_product(body: ProductInput, command: Commanding) -> Response:
+async def post_product(body: ProductInput, command: Commanding, where: Collection) -> Response:
     decide = created(lambda work: list_product(work, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("/{entity_id}/change", summary="Change a product's name, series or list price", **HOUSE_COMMANDS)
@@ -102,12 +104,13 @@ async def change(entity_id: EntityId, body: ProductChange, command: Commanding) 
 
 
 @router.post("/{entity_id}/retire", summary="Sell a product no more", **HOUSE_COMMANDS)
-async def retire(entity_id: EntityId, body: Retirement, command: Commanding) -> Response:
-    return await command.run(body, changed(lambda work: retire_product(work, str(entity_id), body)))
+async def retire(entity_id: EntityId, command: Commanding, body: Retirement | None = None) -> Response:
+    said = body or Retirement()
+    return await command.run(body, changed(lambda work: retire_product(work, str(entity_id), said)))
 
 
 @router.post("/{entity_id}/relist", summary="Sell a retired product again", **HOUSE_COMMANDS)
-async def relist(entity_id: EntityId, body: Command, command: Commanding) -> Response:
+async def relist(entity_id: EntityId, command: Commanding, body: Command | None = None) -> Response:
     return await command.run(body, changed(lambda work: relist_product(work, str(entity_id))))
 
 

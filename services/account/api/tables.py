@@ -1,6 +1,7 @@
 """Bulk load from CSV: `POST /accounts/csv` and so on. Each row is a command of its own."""
 
 import asyncio
+from email.message import Message
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -10,13 +11,13 @@ from services.account.api.asking import ACCOUNT_ROLES, HOUSE_ROLES
 from services.account.domain.values import System
 from services.account.loading.kinds import ACCOUNTS, LOADABLE, Loadable
 from services.account.loading.rows import ReadRows, read_rows
-from services.account.loading.run import Result, problem_from, run_items
+from services.account.loading.run import Result, run_items
 from services.account.loading.table import MOST_ROWS, read_table
 from shared.eventstore.commands import Outcome
 from shared.web.auth import needs
 from shared.web.commanding import PROBLEMS, Commander, Commanding, furthest
 from shared.web.middleware import LARGEST_TABLE
-from shared.web.problems import Problem, ProblemError
+from shared.web.problems import Problem, ProblemError, answer_to, tell
 
 router = APIRouter()
 MEDIA_TYPE = "text/csv"
@@ -90,9 +91,9 @@ def _read(kind: Loadable, content: bytes, system: str | None) -> ReadRows:
 
 
 def _check_media_type(content_type: str) -> None:
-    media_type, _, parameters = content_type.lower().partition(";")
-    charset = parameters.strip().removeprefix("charset=").strip('"')
-    if media_type.strip() != MEDIA_TYPE or charset not in ("", "utf-8", "utf8", "header=present", "header=absent"):
+    said = Message()
+    said["Content-Type"] = content_type
+    if said.get_content_type() != MEDIA_TYPE or said.get_content_charset("utf-8") not in ("utf-8", "utf8"):
         raise ProblemError(
             415, "unsupported_media_type", f"Content-Type {content_type[:100]!r} is not `text/csv` in UTF-8"
         )
@@ -100,10 +101,10 @@ def _check_media_type(content_type: str) -> None:
 
 async def _answer(command: Commander, read: ReadRows, results: list[Result]) -> TableAnswer:
     positions: list[str] = []
-    rows = [_refused(command, line, problem_from(error)) for line, error in read.wrong.items()]
+    rows = [_refused(command, line, error) for line, error in read.wrong.items()]
     for item, result in zip(read.items, results, strict=True):
         if not isinstance(result, Outcome):
-            rows.append(_refused(command, item.number, problem_from(result)))
+            rows.append(_refused(command, item.number, result))
             continue
         answer = await command.answer(result)
         if answer["position"]:
@@ -126,16 +127,9 @@ async def _answer(command: Commander, read: ReadRows, results: list[Result]) -> 
     )
 
 
-def _refused(command: Commander, line: int, problem: ProblemError) -> RowAnswer:
-    told = Problem(
-        type=f"urn:keyfold:problem:{problem.code}",
-        title=problem.code.replace("_", " "),
-        status=problem.status,
-        detail=problem.detail,
-        instance=f"{command.path}#line={line}",
-        code=problem.code,
-        errors=list(problem.errors),
-    )
+def _refused(command: Commander, line: int, error: Exception) -> RowAnswer:
+    problem = answer_to(error, command.path)  # the other rows are done, whatever became of this one
+    told = tell(problem, f"{command.path}#line={line}", command.context.correlation_id.hex)
     return RowAnswer(line=line, status=problem.status, problem=told)
 
 

@@ -4,11 +4,11 @@ from fastapi import APIRouter, Response
 
 from services.account.api.asking import (
     HOUSE_COMMANDS,
+    Collection,
     EntityId,
     SystemName,
     TheirId,
     changed,
-    collection_of,
     created,
     creating,
     upserted,
@@ -37,15 +37,17 @@ router = APIRouter(prefix="/teams", tags=["teams"])
     summary="Make the team that another system knows so, or change what differs",
     **creating(HOUSE_COMMANDS),
 )
-async def put_team(system: SystemName, external_id: TheirId, body: TeamInput, command: Commanding) -> Response:
+async def put_team(
+    system: SystemName, external_id: TheirId, body: TeamInput, command: Commanding, where: Collection
+) -> Response:
     decide = upserted(TEAM, system, external_id, lambda work: upsert_team(work, system, external_id, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("", summary="Form a team", **creating(HOUSE_COMMANDS))
-async def post_team(body: TeamInput, command: Commanding) -> Response:
+async def post_team(body: TeamInput, command: Commanding, where: Collection) -> Response:
     decide = created(lambda work: form_team(work, body))
-    return await command.run(body, decide, status=201, location=collection_of(command.path))
+    return await command.run(body, decide, status=201, location=where)
 
 
 @router.post("/{entity_id}/name", summary="Rename a team", **HOUSE_COMMANDS)
@@ -74,7 +76,7 @@ async def appoint(entity_id: EntityId, body: TeamPerson, command: Commanding) ->
 
 
 @router.post("/{entity_id}/manager/relieve", summary="Nobody leads a team from now on", **HOUSE_COMMANDS)
-async def relieve(entity_id: EntityId, body: Command, command: Commanding) -> Response:
+async def relieve(entity_id: EntityId, command: Commanding, body: Command | None = None) -> Response:
     return await command.run(body, changed(lambda work: relieve_manager(work, str(entity_id))))
 
 

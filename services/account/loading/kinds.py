@@ -5,7 +5,6 @@ A column that is not there leaves its field as it is; an empty cell takes it awa
 system that the load names; `parent.id` and `manager.id` hold ours.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +28,6 @@ from services.account.entities import ACCOUNT, PERSON, PRODUCT, TEAM, Entity
 from shared.contracts.refusal import refuse
 from shared.eventstore.commands import Work
 from shared.kit.money import Money
-
-AMOUNT = re.compile(r"-?\d[\d,]{0,20}(\.\d{1,6})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -117,8 +114,6 @@ def _reference(system: str | None, external_id: str) -> dict[str, str | None]:
 def _price(text: str, currency: str) -> Money | None:
     if not text:
         return None
-    if not AMOUNT.fullmatch(text):
-        raise ValueError(f"{text[:50]!r} is not an amount of money such as 1054 or 12.30")
     return Money.parse(text, currency)
 
 

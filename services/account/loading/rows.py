@@ -63,6 +63,7 @@ def _decide(kind: Loadable, system: str | None, external_id: str | None, body: C
 
 
 def _by_column(error: Any) -> dict[str, Any]:
-    """`parent.external_id` stands in the column `parent`, `members.2.external_id` in `members`."""
-    where = [str(part) for part in error["loc"] if part not in ("external_id", "system") and not isinstance(part, int)]
+    """`parent.external_id` stands in the column `parent`, `members.2.external_id` in `members`; a key is its column."""
+    inside = ("external_id", "system", "[key]")
+    where = [str(part) for part in error["loc"] if part not in inside and not isinstance(part, int)]
     return {**error, "loc": tuple(where)}

@@ -8,7 +8,7 @@ from services.account.loading.order import in_order
 from shared.contracts.refusal import RefusedError, refuse
 from shared.eventstore.commands import CommandContext, Decide, Outcome
 from shared.web.commanding import Commander
-from shared.web.problems import ProblemError, bad_request, problem_of
+from shared.web.problems import bad_request
 
 Result = Outcome | Exception
 
@@ -52,14 +52,6 @@ async def run_items(command: Commander, items: Sequence[Item]) -> list[Result]:
             if isinstance(outcome, Outcome) and outcome.dry_run and outcome.answer.get("created"):
                 would_be.add(item.key)
     return results
-
-
-def problem_from(error: Exception) -> ProblemError:
-    """What to tell about an item. Raises the error itself when nobody foresaw it."""
-    problem = problem_of(error)
-    if problem is None:
-        raise error
-    return problem
 
 
 def _context(command: Commander, item: Item) -> CommandContext:

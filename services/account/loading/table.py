@@ -31,7 +31,8 @@ def read_table(content: bytes) -> CsvTable:
 
     Raises RefusedError (input): `bad_encoding`, `bad_csv`, `no_header`, `duplicate_column`, `too_many_rows`.
     """
-    reader = csv.reader(io.StringIO(_text(content), newline=""), strict=True)
+    text = _text(content)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: tuple[str, ...] = ()
     rows: list[TableRow] = []
     line = 1
@@ -49,7 +50,8 @@ def read_table(content: bytes) -> CsvTable:
             line = reader.line_num + 1
     except csv.Error as error:
         expected = "cells with commas, quotes or line breaks in double quotes, quotes in them doubled"
-        raise _wrong(line, f"the row that begins here is no CSV: {error}", expected) from None
+        at, column = _fault(text, line)
+        raise _wrong(at, f"column {column}: {error}; the row begins in line {line}", expected) from None
     if not columns:
         raise refuse(
             "no_header", "the table is empty", expected="a first line with the names of the columns", kind="input"
@@ -75,6 +77,27 @@ def _text(content: bytes) -> str:
             expected="a file saved as UTF-8",
             kind="input",
         ) from None
+
+
+def _fault(text: str, line: int) -> tuple[int, int]:
+    """Line and column of what makes the row that begins in `line` no CSV: what follows a closing quote, or the quote that is
+    never closed."""
+    lines = io.StringIO(text, newline="").readlines()[line - 1 :]
+    opened, quoted, closed, fresh = (line, 1), False, False, True
+    for number, content in enumerate(lines, line):
+        for column, letter in enumerate(content, 1):
+            if quoted:
+                quoted, closed = letter != '"', letter == '"'
+            elif closed and letter == '"':
+                quoted, closed = True, False
+            elif closed and letter not in ",\r\n":
+                return number, column
+            elif fresh and letter == '"':
+                opened, quoted = (number, column), True
+            else:
+                closed = False
+            fresh = letter in ",\r\n" and not quoted
+    return opened
 
 
 def _header(line: int, cells: list[str]) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Accounts over HTTP."""
 
+from urllib.parse import quote
+
 import httpx
 
 from shared.testing.apps import RunningService
@@ -19,6 +21,18 @@ async def test_a_new_account_is_answered_found_and_seen(http: httpx.AsyncClient)
     assert seen.headers["ETag"] == '"1"'
     body = seen.json()
     assert (body["name"], body["label"], body["above"], body["children"]) == ("华东电网", "Huadong Power Grid", [], 0)
+
+
+async def test_a_new_account_is_found_behind_a_prefix_too(service: RunningService) -> None:
+    async with service.client() as client:
+        headers = dict(client.headers)
+    behind = httpx.ASGITransport(app=service.app, root_path="/account")
+    async with httpx.AsyncClient(transport=behind, base_url="http://keyfold.test", headers=headers) as client:
+        for made in (
+            await client.post("/account/accounts", json={"name": "Acme"}),
+            await client.put("/account/accounts/by-external/crm/A-1", json={"name": "Acme"}),
+        ):
+            assert made.headers["Location"] == f"/account/accounts/{made.json()['id']}"
 
 
 async def test_a_retry_gets_the_first_answer_and_another_body_is_refused(http: httpx.AsyncClient) -> None:
@@ -41,6 +55,14 @@ async def test_an_upsert_changes_what_differs(shop: Shop, http: httpx.AsyncClien
     shop.wrote(changed.headers["Keyfold-Position"])
     found = await shop.get("/accounts/by-external/crm/A-1")
     assert (found["name"], found["industry"], found["external_ids"]) == ("Acme Ltd", "power", {"crm": "A-1"})
+
+
+async def test_any_text_can_be_an_external_id(http: httpx.AsyncClient) -> None:
+    for external_id in ("ACME-", "100%", "a/b//c", "名 称", "x" * 100):
+        made = await http.put(f"/accounts/by-external/crm/{quote(external_id)}", json={"name": "Acme"})
+        assert made.status_code == 201, made.text
+    problem(await http.put(f"/accounts/by-external/crm/{'x' * 101}", json={"name": "Acme"}), 422, "invalid_request")
+    problem(await http.put("/accounts/by-external/uscc/91330100799655058B", json={"name": "A"}), 422, "reserved_system")
 
 
 async def test_a_stale_version_and_a_dry_run_change_nothing(shop: Shop, http: httpx.AsyncClient) -> None:

@@ -1,9 +1,8 @@
 """Bulk load from CSV: every row a command of its own, what cannot be read named by line and column."""
 
 import httpx
-import pytest
 
-from services.account.loading.kinds import LOADABLE, Loadable
+from services.account.loading.kinds import LOADABLE
 from shared.testing.apps import RunningService
 from tests.services.account.api.conftest import Shop, problem
 
@@ -21,14 +20,12 @@ def counts(answer: dict[str, object]) -> tuple[object, ...]:
     return tuple(answer[name] for name in ("created", "changed", "unchanged", "refused"))
 
 
-@pytest.mark.parametrize("kind", LOADABLE, ids=lambda kind: str(kind.path))
-async def test_the_example_of_each_kind_loads_once(http: httpx.AsyncClient, kind: Loadable) -> None:
-    if kind.path == "teams":
-        people = "external_id,name\nP-1,Wang\nP-2,Li\n"
-        await load(http, "/people/csv?system=crm", people)
-    rows = kind.example.count("\n") - 1
-    assert counts(await load(http, f"/{kind.path}/csv?system=crm", kind.example)) == (rows, 0, 0, 0)
-    assert counts(await load(http, f"/{kind.path}/csv?system=crm", kind.example)) == (0, 0, rows, 0)
+async def test_the_example_of_each_kind_loads_once(http: httpx.AsyncClient) -> None:
+    await load(http, "/people/csv?system=crm", "external_id,name\nP-2,Li\n")
+    for kind in LOADABLE:
+        rows = kind.example.count("\n") - 1
+        assert counts(await load(http, f"/{kind.path}/csv?system=crm", kind.example)) == (rows, 0, 0, 0)
+        assert counts(await load(http, f"/{kind.path}/csv?system=crm", kind.example)) == (0, 0, rows, 0)
 
 
 async def test_parents_may_come_later_and_a_row_changes_only_what_it_says(http: httpx.AsyncClient, shop: Shop) -> None:
@@ -116,39 +113,40 @@ async def test_prices_are_read_exactly(http: httpx.AsyncClient, shop: Shop) -> N
     assert prices == [{"minor": 105_410, "currency": "USD"}, None, {"minor": 1054, "currency": "JPY"}]
 
 
-@pytest.mark.parametrize(
-    ("content", "query", "status", "code", "where"),
-    [
-        (b"", "?system=crm", 422, "no_header", None),
-        (b"external_id,name\nA,\xcd\xf5\n", "?system=crm", 422, "bad_encoding", "line 2, column 3"),
-        ("external_id,name\nA,x\n".encode("utf-16"), "?system=crm", 422, "bad_encoding", "UTF-16"),
-        (b'external_id,name\nA,"x\nB,y\n', "?system=crm", 422, "bad_csv", "line 2"),
-        (b'external_id,name\nA,x\nB,"x"y\n', "?system=crm", 422, "bad_csv", "line 3"),
-        (b"external_id,name\nA,x,y\n", "?system=crm", 422, "bad_csv", "line 2"),
-        (b"external_id,name,name\nA,x,y\n", "?system=crm", 422, "duplicate_column", "column 3"),
-        (b"external_id,name,colour\nA,x,y\n", "?system=crm", 422, "unknown_column", "column 3"),
-        (b"external_id;name\nA;x\n", "?system=crm", 422, "unknown_column", "column 1"),
-        (b"external_id,industry\nA,x\n", "?system=crm", 422, "missing_column", "name"),
-        (b"name,industry\nA,x\n", "?system=crm", 422, "missing_column", "external_id"),
-        (b"external_id,name\nA,x\n", "", 422, "system_missing", "column 1"),
-        (b"name\n" + b"x\n" * 10_001, "", 422, "too_many_rows", None),
-        (b"name\n" + b"x" * 5 * 1024 * 1024, "", 413, "body_too_large", None),
-        (b"name\nx\n", "?system=%00", 422, "invalid_request", None),
-    ],
-)
-async def test_a_table_that_cannot_be_read_is_refused_whole(
-    http: httpx.AsyncClient, content: bytes, query: str, status: int, code: str, where: str | None
-) -> None:
-    told = problem(await http.post(f"/accounts/csv{query}", content=content, headers=CSV), status, code)
-    assert where is None or where in told["detail"], told
+UNREADABLE: list[tuple[bytes, str, int, str, str | None]] = [
+    (b"", "?system=crm", 422, "no_header", None),
+    (b"external_id,name\nA,\xcd\xf5\n", "?system=crm", 422, "bad_encoding", "line 2, column 3"),
+    ("external_id,name\nA,x\n".encode("utf-16"), "?system=crm", 422, "bad_encoding", "UTF-16"),
+    (b'external_id,name\nA,"x\nB,y\n', "?system=crm", 422, "bad_csv", "line 2: column 3"),
+    (b'external_id,name\nA,x\n"B""\n,",y"x"\nC,"x"y\n', "?system=crm", 422, "bad_csv", "line 5: column 6"),
+    (b"external_id,name\nA,x,y\n", "?system=crm", 422, "bad_csv", "line 2"),
+    (b"external_id,name,name\nA,x,y\n", "?system=crm", 422, "duplicate_column", "column 3"),
+    (b"external_id,name,colour\nA,x,y\n", "?system=crm", 422, "unknown_column", "column 3"),
+    (b"external_id;name\nA;x\n", "?system=crm", 422, "unknown_column", "column 1"),
+    (b"external_id,industry\nA,x\n", "?system=crm", 422, "missing_column", "name"),
+    (b"name,industry\nA,x\n", "?system=crm", 422, "missing_column", "external_id"),
+    (b"external_id,name\nA,x\n", "", 422, "system_missing", "column 1"),
+    (b"name\n" + b"x\n" * 10_001, "", 422, "too_many_rows", None),
+    (b"name\n" + b"x" * 5 * 1024 * 1024, "", 413, "body_too_large", None),
+    (b"name\nx\n", "?system=%00", 422, "invalid_request", None),
+]
+
+
+async def test_a_table_that_cannot_be_read_is_refused_whole(http: httpx.AsyncClient, service: RunningService) -> None:
+    for content, query, status, code, where in UNREADABLE:
+        told = problem(await http.post(f"/accounts/csv{query}", content=content, headers=CSV), status, code)
+        assert where is None or where in told["detail"], told
+    assert await service.backend.store.head() == 0
 
 
 async def test_a_table_in_another_form_or_by_another_person_is_refused(
     http: httpx.AsyncClient, service: RunningService
 ) -> None:
     content = b"name\nx\n"
-    for media_type in ("application/json", "text/csv; charset=gbk"):
-        answer = await http.post("/accounts/csv", content=content, headers={"Content-Type": media_type})
+    for media_type in ("application/json", "text/csv; header=present; charset=gbk", "text/\xe9"):
+        answer = await http.post(
+            "/accounts/csv", content=content, headers=[(b"content-type", media_type.encode("latin-1"))]
+        )
         problem(answer, 415, "unsupported_media_type")
     problem(
         await http.post("/accounts/csv", content=content, headers=CSV | {"If-Match": '"1"'}), 400, "if_match_of_many"
