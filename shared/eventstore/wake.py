@@ -38,6 +38,6 @@ class Notifier:
             self._due.clear()
             try:
                 await self._pool.execute("SELECT pg_notify($1, '')", CHANNEL)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("other processes could not be woken; they poll", error=str(error))
             await asyncio.sleep(INTERVAL)

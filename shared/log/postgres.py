@@ -288,6 +288,7 @@ _ABSENT = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that ended between two steps of a query
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )

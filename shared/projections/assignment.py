@@ -6,11 +6,10 @@ import contextlib
 import structlog
 from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.log.port import PARTITIONS
+from shared.projections.database_errors import DATABASE_ERRORS
 from shared.projections.tables import worker
 
 BEAT_SECONDS = 1.0
@@ -39,7 +38,7 @@ class Assignment:
                 await asyncio.wait_for(stop.wait(), BEAT_SECONDS)
             try:
                 await self._beat()
-            except (OSError, TimeoutError, DBAPIError, PoolTimeoutError) as error:
+            except DATABASE_ERRORS as error:
                 log.warning("no heartbeat", worker=self.worker_id, error=str(error))
 
     async def leave(self) -> None:

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.event import Envelope, Event
@@ -29,6 +26,7 @@ from shared.projections.assignment import Assignment
 from shared.projections.bell import Bell
 from shared.projections.chain import PartitionCursor
 from shared.projections.checkpoints import FencedError, Move, TopicPartition
+from shared.projections.database_errors import DATABASE_ERRORS
 from shared.projections.offsets import GroupOffsets
 
 BATCH = 2_000
@@ -63,12 +61,7 @@ class TryAgainError(Exception):
 
 
 PASSING = (
-    OSError,
-    TimeoutError,
-    DBAPIError,
-    PoolTimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
+    *DATABASE_ERRORS,
     LogUnavailableError,
     OffsetOutOfRangeError,
     UnknownTopicError,

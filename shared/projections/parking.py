@@ -117,4 +117,7 @@ def transient(error: BaseException) -> bool:
         return str(cause.sqlstate or "")[:2] in TRANSIENT_CLASSES
     if isinstance(cause, asyncpg.InterfaceError):
         return not isinstance(cause, ValueError)  # the driver calls a value that it cannot send an interface error, too
-    return isinstance(cause, OSError | TimeoutError | PoolTimeoutError | TryAgainError | LogUnavailableError)
+    passing = (
+        OSError | TimeoutError | PoolTimeoutError | asyncpg.InternalClientError | TryAgainError | LogUnavailableError
+    )
+    return isinstance(cause, passing)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.log.port import Log
 from shared.projections import generations
 from shared.projections.assignment import Assignment
 from shared.projections.bell import Bell
+from shared.projections.database_errors import DATABASE_ERRORS
 from shared.projections.definition import Projection
 from shared.projections.folding import FoldSink
 from shared.projections.follower import Follower, Sink
@@ -66,14 +65,17 @@ class Runner:
                     group.create_task(follower.run(stop), name=f"react {sink.name}")
                 await self._follow(group, stop)
         finally:
-            await self._assignment.leave()
+            try:
+                await self._assignment.leave()
+            except DATABASE_ERRORS as error:
+                log.warning("could not leave; the others wait for the heart to stop", error=str(error))
 
     async def _follow(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         followers: dict[Followed, asyncio.Event] = {}
         while not stop.is_set():
             try:
                 wanted = await self._wanted()
-            except (OSError, TimeoutError, DBAPIError, PoolTimeoutError) as error:
+            except DATABASE_ERRORS as error:
                 log.warning("cannot look for new generations", error=f"{type(error).__name__}: {error}")
             else:
                 for followed in followers.keys() - wanted:
