@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contracts.event import Recorded, encode
 from shared.eventstore.commands import CommandContext, Decide, Outcome
 from shared.eventstore.types import JsonObject, Pending
-from shared.projections.tokens import format_token, merge, parse_token
+from shared.log.port import PARTITIONS
+from shared.projections.tokens import BadTokenError, format_token, merge, parse_token
 from shared.relay.partition import partition_of
 from shared.service.backend import Backend
 from shared.service.visibility import EVERYTHING, Scope
@@ -101,20 +102,34 @@ def backend_of(request: Request) -> Backend:
 BackendNow = Annotated[Backend, Depends(backend_of)]
 
 
-PositionHeader = Annotated[
-    str | None,
-    Header(
-        alias=POSITION,
-        max_length=2_000,
-        description="The position of a write that must be visible, else 503.",
-        examples=["opportunity/3@1234"],
-    ),
-]
+async def position_of(
+    backend: BackendNow,
+    position: Annotated[
+        str | None,
+        Header(
+            alias=POSITION,
+            max_length=2_000,
+            description="The position of a write that must be visible, else 503.",
+            examples=["opportunity/3@1234"],
+        ),
+    ] = None,
+) -> str | None:
+    """The token, if it can be one: nobody waits for what was never written. Raises BadTokenError."""
+    if not position:
+        return None
+    head = await backend.store.head()
+    for (service, partition), at in parse_token(position).items():
+        if partition >= PARTITIONS:
+            raise BadTokenError(f"there is no partition {partition}, only 0 to {PARTITIONS - 1}")
+        if service == backend.service.name and at > head:
+            raise BadTokenError(f"nothing is recorded at position {at} of {service}, which ends at {head}")
+    return position
 
 
-async def scope_of_caller(
-    backend: BackendNow, who: Annotated[Caller, Depends(caller)], position: PositionHeader = None
-) -> Scope:
+PositionNow = Annotated[str | None, Depends(position_of)]
+
+
+async def scope_of_caller(backend: BackendNow, who: Annotated[Caller, Depends(caller)], position: PositionNow) -> Scope:
     """Whose records the caller may see: everything for some roles, else what teams and their managers give."""
     found = await backend.scopes.of(who.subject, backend.clock.now(), position)
     return replace(EVERYTHING, person_id=found.person_id) if who.sees_everything else found

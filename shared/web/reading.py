@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.kit.calendar import BusinessCalendar
 from shared.projections.definition import Projection
-from shared.web.commanding import BackendNow, PositionHeader, ScopeNow
+from shared.web.commanding import BackendNow, PositionNow, ScopeNow
 from shared.web.problems import bad_request
 
 WAIT_SECONDS = 5.0
@@ -31,10 +31,10 @@ def reading(*projections: Projection) -> Callable[..., AsyncIterator[AsyncConnec
     async def connect(
         backend: BackendNow,
         _: ScopeNow,  # looked up before: whoever held a connection while waiting for one more could wait for ever
-        keyfold_position: PositionHeader = None,
+        position: PositionNow,
     ) -> AsyncIterator[AsyncConnection]:
-        if keyfold_position:
-            await backend.reads.wait_for(keyfold_position, projections, WAIT_SECONDS)
+        if position:
+            await backend.reads.wait_for(position, projections, WAIT_SECONDS)
         async with backend.reads.connect(*projections) as connection:
             yield connection
 

@@ -28,6 +28,17 @@ async def filled(client: httpx.AsyncClient, count: int) -> dict[str, str]:
     return {"Keyfold-Position": answer.json()["position"]}
 
 
+# --- positions
+
+
+@pytest.mark.parametrize("position", ["desk/3@500", "desk/12@1", "desk/3@1,desk/99@1"])
+async def test_a_position_that_nothing_was_ever_written_at_is_not_waited_for(database: str, position: str) -> None:
+    async with desk(database) as service, service.client() as client:
+        await filled(client, 1)
+        answer = await client.get("/enquiries", headers={"Keyfold-Position": position})
+        assert code(answer) == (400, "bad_position")
+
+
 # --- snapshots
 
 
