@@ -88,9 +88,7 @@ def test_weeks_may_begin_on_sunday() -> None:
     moment=st.datetimes(datetime(1901, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     kind=st.sampled_from(KINDS),
 )
-@example(
-    "America/St_Johns", 1, 0, datetime(2005, 10, 30, 2, 40, tzinfo=UTC), "day"
-)  # 00:01 set back to 23:01
+@example("America/St_Johns", 1, 0, datetime(2005, 10, 30, 2, 40, tzinfo=UTC), "day")  # 00:01 set back to 23:01
 @example("America/Toronto", 1, 0, datetime(1919, 3, 31, 4, 40, tzinfo=UTC), "day")  # 23:30 set on to 00:30
 @example("Pacific/Apia", 1, 0, datetime(2011, 12, 30, 12, 0, tzinfo=UTC), "day")  # there was no 30 December
 def test_every_moment_is_in_its_period_whose_label_leads_back_and_whose_neighbours_touch(
@@ -152,8 +150,6 @@ def test_a_moment_at_the_end_of_time_is_refused(zone: str) -> None:
         ("UTC", 1, 7),
     ],
 )
-def test_settings_that_make_no_calendar_are_refused(
-    time_zone: str, start_month: int, week_start: int
-) -> None:
+def test_settings_that_make_no_calendar_are_refused(time_zone: str, start_month: int, week_start: int) -> None:
     with pytest.raises(ValueError, match=r"time zone|fiscal|week"):
         BusinessCalendar(time_zone, start_month, week_start)
