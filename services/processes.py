@@ -12,8 +12,11 @@ import structlog
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from services import console
 from services.catalogue import SERVICES
 from services.installation import Installation
+from shared.projections import generations
+from shared.projections.rebuild import rebuild
 from shared.projections.tokens import format_token
 from shared.relay.cursor import cursor_at
 from shared.service.backend import EMBEDDED, WORKER, Backend
@@ -66,6 +69,7 @@ async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIt
         for service in SERVICES.values():
             await installation.migrate(service)
             backends.append(await stack.enter_async_context(installation.backend(service, EMBEDDED)))
+            await _rebuild_changed(backends[-1])
         halt = asyncio.Event()
         tasks = [asyncio.create_task(Worker(backend, worker_id()).run(halt)) for backend in backends]
         for task in tasks:
@@ -78,6 +82,17 @@ async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIt
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+
+async def _rebuild_changed(backend: Backend) -> None:
+    """Read models whose tables have changed since the last start are built anew: here nobody else is at work on them."""
+    for projection in backend.service.projections:
+        async with backend.engine.connect() as connection:
+            changed = await generations.changed(connection, projection)
+        if changed:
+            console.screen.print(f"The tables of {projection.name} have changed: it is folded anew", markup=False)
+            with console.progress(projection.name) as advance:
+                await rebuild(backend.engine, backend.log, projection, progress=advance, accept_differences=True)
 
 
 async def up(

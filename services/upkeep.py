@@ -15,6 +15,7 @@ from shared.kit.settings import Settings
 from shared.projections import parked
 from shared.projections.definition import Projection
 from shared.projections.lag import lag, workers
+from shared.projections.reactors import ReactSink
 from shared.projections.rebuild import RebuildReport, rebuild
 from shared.relay.recover import recover
 from shared.relay.relay import Relay
@@ -88,6 +89,15 @@ def _chosen(service: Service, which: str) -> Sequence[Projection]:
         names = ", ".join(projection.name for projection in service.projections)
         raise console.CommandError(f"{service.name} has no read model {which!r}; there are {names}")
     return found
+
+
+def _reader(backend: Backend, name: str) -> Projection | ReactSink:
+    """A read model, or a reactor as `keyfold parked list` names it."""
+    sinks = [ReactSink(backend.engine, reactor, backend.commands) for reactor in backend.service.reactors]
+    for sink in sinks:
+        if sink.name == name:
+            return sink
+    return _chosen(backend.service, name)[0]
 
 
 async def show_lag(settings: Settings, json: bool) -> None:
@@ -166,14 +176,13 @@ async def show_parked(settings: Settings, name: str, projection: str, stream: st
 
 async def replay_parked(settings: Settings, name: str, projection: str, stream: str) -> None:
     async with _backend(settings, name) as (_, backend):
-        [found] = _chosen(backend.service, projection)
-        count = await parked.replay(backend.engine, found, stream)
+        count = await parked.replay(backend.engine, _reader(backend, projection), stream)
     console.screen.print(f"{projection}: {count} events of {stream} replayed")
 
 
 async def drop_parked(settings: Settings, name: str, projection: str, stream: str, position: int, reason: str) -> None:
     async with _backend(settings, name) as (_, backend):
-        [found] = _chosen(backend.service, projection)
+        found = _reader(backend, projection)
         try:
             await parked.drop(backend.engine, found, stream, position, reason=reason, actor=worker_id())
         except LookupError as unknown:

@@ -57,6 +57,15 @@ async def readable(connection: AsyncConnection, projection: Projection) -> int |
     raise ShapeError(projection)
 
 
+async def changed(connection: AsyncConnection, projection: Projection) -> bool:
+    """Were all its generations built with other tables than this code has?"""
+    try:
+        await readable(connection, projection)
+    except ShapeError:
+        return True
+    return False
+
+
 async def followed(connection: AsyncConnection, projection: Projection) -> dict[int, bool]:
     """The generations that this code keeps up to date, the live one and, until dropped, the old one; is it the live one?"""
     rows = await connection.execute(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -265,6 +266,23 @@ async def test_code_with_other_tables_neither_reads_nor_follows_a_generation_unt
         assert await numbers(spine.engine, changed) == {2: True}
         assert await numbers(spine.engine, visit_list) == {1: False}
     assert await spine.rows_in(tables.parked) == []
+
+
+async def test_a_generation_with_other_tables_need_not_catch_up_to_be_replaced(spine: Spine) -> None:
+    facts = [
+        *FACTS,
+        *recorded(
+            *((f"v{n % 20}", VisitHeld(minutes=n, topics=())) for n in range(100)), ("new", VisitHeld(minutes=5))
+        ),
+    ]
+    await spine.publish(FACTS)
+    async with spine.running(visit_list):
+        await spine.seen(visit_list)
+    changed, table = changed_visit_list()
+    await spine.publish([replace(fact, position=n) for n, fact in enumerate(facts, 1)][len(FACTS) :])
+    report = await rebuild(spine.engine, spine.log, changed, accept_differences=True)
+    assert report.switched_to == 2
+    assert len(await spine.rows(changed, table)) == 21
 
 
 async def test_rows_shared_by_streams_are_rebuilt_equal(spine: Spine) -> None:
