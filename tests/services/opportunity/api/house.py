@@ -63,8 +63,8 @@ class House:
         return client
 
     async def tell(self, kind: str, name: str, *events: Event) -> str:
-        """The id of what the events are about: of `name`, or a new one."""
-        entity_id = self.ids.setdefault(name, str(new_id()))
+        """The id of what the events are about, a new one; the last of its name is kept in `ids`."""
+        entity_id = self.ids[name] = str(new_id())
 
         async def decide(work: Work) -> JsonObject:
             await work.state(_STREAMS[kind], entity_id)

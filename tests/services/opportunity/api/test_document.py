@@ -1,0 +1,45 @@
+"""Every route of the service, with what its document allows and what it forbids."""
+
+from fastapi import FastAPI
+
+from services.opportunity.app import SERVICE
+from shared.testing.apps import token
+from shared.testing.fuzz import assert_no_server_errors, served
+from shared.web.app import describe
+from shared.web.auth import ROLES
+from shared.web.commanding import POSITION
+from tests.services.opportunity.api.house import House
+
+
+async def test_no_request_makes_the_service_fail(house: House) -> None:
+    async with house.client() as client:
+        opened = await house.opened(client)
+    known = {
+        "/opportunities/by-external": {"system": "crm", "external_id": "1"},
+        "/opportunities/{opportunity_id}/milestones/": {"opportunity_id": opened, "milestone": "priority_set"},
+        "/opportunities/{opportunity_id}/commitments/": {"opportunity_id": opened, "criterion": "meeting_agreed"},
+        "/opportunities/{opportunity_id}": {"opportunity_id": opened},
+    }
+    _without_position(house.service.app)
+    async with served(house.service.app) as address:
+        await assert_no_server_errors(address, token("fuzzer", *ROLES), known=known, examples=8)
+
+
+def test_every_route_is_described() -> None:
+    for path, methods in describe(SERVICE).openapi()["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary"), (method, path)
+            if path not in ("/healthz", "/readyz", "/metrics"):
+                assert {"401", "403", "422", "503"} <= operation["responses"].keys(), (method, path)
+            if method == "post":
+                content = operation["requestBody"]["content"]["application/json"]
+                assert content.get("examples") or path == "/opportunities:batch", path
+                assert "dry_run" in {parameter["name"] for parameter in operation["parameters"]}, path
+
+
+def _without_position(app: FastAPI) -> None:
+    """A position that nobody has reached is waited for, then told by a 503: made up, it says nothing about the service."""
+    for methods in app.openapi()["paths"].values():
+        for operation in methods.values():
+            kept = [one for one in operation.get("parameters", ()) if one["name"].lower() != POSITION.lower()]
+            operation["parameters"] = kept
