@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Header
+from fastapi import Depends
 from sqlalchemy import literal, select, union_all
 
 from services.opportunity.domain.opportunity import terms
@@ -16,8 +16,7 @@ from services.opportunity.domain.opportunity.opening import OpenOpportunity
 from services.opportunity.projections.organisation import account, organisation, person, product, team
 from shared.contracts.refusal import Reason, RefusedError
 from shared.service.backend import Backend
-from shared.web.commanding import POSITION, BackendNow
-from shared.web.reading import WAIT_SECONDS
+from shared.web.commanding import POSITION, BackendNow, ScopeNow
 
 Kind = Literal["account", "owner", "team", "product"]
 _ID = {
@@ -53,18 +52,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """The service's copy of who and what, as far as the caller has seen it."""
+    """The service's copy of who and what, at least as far as the caller has seen it."""
 
     backend: Backend
-    position: str | None
 
     async def known(self, commands: Sequence[Any]) -> Known:
         """What the commands name and is known; no question to the database when they name nothing."""
         named = {(one.kind, one.id) for one in references(commands)}
         if not named:
             return Known()
-        if self.position:
-            await self.backend.reads.wait_for(self.position, (organisation,), WAIT_SECONDS)
         parts = []
         for kind, column in _ID.items():
             ids = sorted(one for of, one in named if of == kind)
@@ -75,19 +71,9 @@ class Organisation:
         return Known(frozenset((row.kind, str(row.id)) for row in rows))
 
 
-def _organisation(
-    backend: BackendNow,
-    position: Annotated[
-        str | None,
-        Header(
-            alias=POSITION,
-            max_length=2_000,
-            description="Position of a write of the account service that this command refers to: it waits for that.",
-            examples=["account/3@1234"],
-        ),
-    ] = None,
-) -> Organisation:
-    return Organisation(backend, position)
+def _organisation(backend: BackendNow, _: ScopeNow) -> Organisation:
+    """The caller's scope is found in the same copy, after it shows what the caller's position names."""
+    return Organisation(backend)
 
 
 OrganisationNow = Annotated[Organisation, Depends(_organisation)]

@@ -7,7 +7,10 @@ import httpx
 import pytest
 
 from services.opportunity.api.steps import STEPS
+from services.opportunity.app import SERVICE
 from shared.kit.ids import new_id
+from shared.testing.apps import running
+from shared.testing.servers import Databases
 from tests.services.opportunity.api.house import DAY, NOTE, House, done, got, refused
 
 CNY = {"minor": 125_000_00, "currency": "CNY"}
@@ -194,13 +197,23 @@ async def test_every_unknown_product_is_named_with_its_place(house: House) -> No
     assert fields == ["changes.1.line_items.0.product_id", "changes.1.line_items.2.product_id"]
 
 
-async def test_a_command_waits_for_what_it_names(house: House) -> None:
+async def test_a_command_may_name_what_has_just_been_registered(house: House) -> None:
     async with house.client() as client:
-        for _ in range(5):  # once could be luck
-            account = await house.account("Just registered")
-            headers = {"Keyfold-Position": house.position}
-            response = await client.post("/opportunities", json={"name": "x", "account_id": account}, headers=headers)
-            assert response.status_code == 201, response.text
+        account = await house.account("Just registered")
+        headers = {"Keyfold-Position": house.position}
+        response = await client.post("/opportunities", json={"name": "x", "account_id": account}, headers=headers)
+    assert response.status_code == 201, response.text
+
+
+async def test_a_command_is_not_decided_before_what_it_waits_for_is_visible(databases: Databases) -> None:
+    body = {"name": "x", "account_id": str(new_id())}
+    addresses = await databases("waiting"), await databases("log")
+    async with running(SERVICE, *addresses, worker=False) as service, service.client() as client:
+        await refused(await client.post("/opportunities", json=body), 422, "unknown_account")
+        headers = {"Keyfold-Position": "account/3@1"}
+        response = await client.post("/opportunities", json=body, headers=headers)
+    problem = await refused(response, 503, "not_yet_visible")
+    assert "no worker" in problem["detail"]
 
 
 async def test_finance_reads_and_does_not_command(house: House) -> None:

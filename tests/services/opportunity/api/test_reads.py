@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -15,9 +16,12 @@ CNY, USD = {"minor": 100, "currency": "CNY"}, {"minor": 7, "currency": "USD"}
 
 async def pages(client: httpx.AsyncClient, path: str, **parameters: str) -> list[str]:
     """The ids of all pages, two rows each."""
-    found, cursor = [], None
+    found: list[str] = []
+    cursor: str | None = None
     while True:
-        asked = {**parameters, "limit": "2"} | ({"cursor": cursor} if cursor else {})
+        asked = {**parameters, "limit": "2"}
+        if cursor is not None:
+            asked["cursor"] = cursor
         page = await got(client, path, **asked)
         found += [row["id"] for row in page["items"]]
         cursor = page["next_cursor"]
@@ -28,16 +32,14 @@ async def pages(client: httpx.AsyncClient, path: str, **parameters: str) -> list
 async def test_every_order_shows_every_row_once(house: House) -> None:
     account = await house.account("Ordered")
     async with house.client() as client:
-        made = [
-            await house.opened(client, account_id=account, name=name, **fields)
-            for name, fields in {
-                "乙": {"amount": CNY},
-                "甲": {"amount": CNY, "close_date": "2017-09-30"},
-                "b": {},
-                "A": {"amount": USD, "close_date": "2017-06-30"},
-                "c": {"close_date": "2017-06-30"},
-            }.items()
-        ]
+        wanted: dict[str, dict[str, Any]] = {
+            "乙": {"amount": CNY},
+            "甲": {"amount": CNY, "close_date": "2017-09-30"},
+            "b": {},
+            "A": {"amount": USD, "close_date": "2017-06-30"},
+            "c": {"close_date": "2017-06-30"},
+        }
+        made = [await house.opened(client, account_id=account, name=name, **more) for name, more in wanted.items()]
         for sort in ("updated", "-updated", "opened", "name", "-name", "amount", "-amount", "close_date", "-stage"):
             assert sorted(await pages(client, "/opportunities", account=account, sort=sort)) == sorted(made), sort
         by_name = await pages(client, "/opportunities", account=account, sort="name")
@@ -63,7 +65,7 @@ async def test_filters_narrow_to_any_of_their_values(house: House) -> None:
         await done(client, f"/opportunities/{three}/skips", {"stage": 1, "reason": "x"})
         await done(client, f"/opportunities/{three}/flags", {"flags": ["undated"]})
 
-        async def found(**parameters: object) -> set[str]:
+        async def found(**parameters: Any) -> set[str]:
             answer = await got(client, "/opportunities", **{"account": top, **parameters})
             return {row["id"] for row in answer["items"]}
 
