@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from services import console
-from services.demo.load import load_demo
+from services.demo.load import COMPLETE, load_demo, logins
 from services.imports.run import Services
 from services.installation import Installation, open_installation
 from services.processes import everything, stop_on_signals, up, wait_until_visible
@@ -36,6 +36,8 @@ async def start(settings: Settings, *, demo: bool) -> None:
                 console.screen.print("First start: loading an invented company …")
                 await _load(installation, backends)
             await wait_until_visible(backends)
+            if demo:
+                await _introduce(backends)
             await _greet(installation, address, time.monotonic() - began)
 
         await up(installation, stop, on_ready)
@@ -65,6 +67,18 @@ async def _load(installation: Installation, backends: list[Backend]) -> None:
             calendar.day_of(datetime.now(UTC)),
             advance,
         )
+
+
+async def _introduce(backends: list[Backend]) -> None:
+    """One person of each role, through whose eyes the company can be seen, if it is the invented one that is there."""
+    if not any([await backend.store.command(COMPLETE) for backend in backends]):
+        return
+    people = {login.role: login for login in reversed(logins())}
+    shown = [
+        {"login": one.subject, "name": one.name, "role": role, "token": f"keyfold token {one.subject} --role {role}"}
+        for role, one in sorted(people.items())
+    ]
+    console.show("People of the invented company", shown)
 
 
 async def _greet(installation: Installation, address: str, seconds: float) -> None:

@@ -39,6 +39,7 @@ from shared.kit.ids import new_id
 from shared.kit.money import Money
 
 SYSTEM = "demo"
+COMPLETE = f"{SYSTEM}/complete"  # id of the command that says that all is there
 FOUNDED = 760  # days before today: before all else
 
 Act = Callable[[Work], Awaitable[str]]

@@ -19,7 +19,9 @@ def test_text_becomes_minor_units_of_its_currency(text: str, currency: str, mino
     assert Money.parse(text, currency) == Money(minor=minor, currency=currency)
 
 
-@pytest.mark.parametrize("text", ["", "abc", "12.345", "NaN", "Infinity", "1e-9", "1e999999999", "12 30", "1054,50", "1,2,3", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "12.345", "NaN", "Infinity", "1e-9", "1e999999999", "12 30", "1054,50", "1,2,3", "٣"]
+)
 def test_text_that_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"amount|decimal places"):
         Money.parse(text, "USD")
