@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 
 from tests.services.opportunity.api.house import NOTE, House, done, got
 
@@ -24,6 +25,7 @@ async def busy_account(house: House, client: httpx.AsyncClient) -> str:
     """Seven opportunities: two open, one far, one paused, one won, one lost, one abandoned; in 2017."""
     account = await house.account("Busy")
     below = await house.account("Busy branch", parent=account)
+    client.headers["Keyfold-Position"] = house.position
     ids = house.ids
     at = "2017-03-01T10:00:00+08:00"
     fields: list[dict[str, Any]] = [
@@ -145,3 +147,17 @@ async def test_conversion_leakage_and_velocity_name_their_period(busy: Busy) -> 
     cny = next(one for one in velocity["items"] if one["currency"] == "CNY")
     assert (cny["won_count"], cny["ended_count"], cny["average_won_minor"]) == (1, 2, 100_00)
     assert (required["entered"], required["won"], required["wins_needed"]) == (7, 1, 3)
+
+
+async def test_links_lead_back_under_the_prefix_of_an_embedded_service(house: House) -> None:
+    root = FastAPI()
+    root.mount("/opportunity", house.service.app)
+    transport = httpx.ASGITransport(app=root)
+    async with house.client() as known:
+        headers = dict(known.headers)
+    async with httpx.AsyncClient(transport=transport, base_url="http://keyfold.test", headers=headers) as client:
+        made = await client.post("/opportunity/opportunities", json={"name": "Under a prefix"})
+        client.headers["Keyfold-Position"] = made.headers["keyfold-position"]
+        assert (await client.get(made.headers["location"])).json()["id"] == made.json()["id"]
+        for count, drill in figures(await got(client, "/opportunity/funnel", q="prefix")):
+            assert (await got(client, drill))["totals"]["count"] == count == 1
