@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.queries.cohort import entries, stays
 from services.opportunity.queries.moment import OPEN, By
 from services.opportunity.queries.view import View, held_by, seen, visible
+from shared.contracts.opportunity import FunnelState
 
 GroupBy = Literal["state", "stage", "owner", "team", "account", "process", "outcome"]
 
@@ -26,25 +27,29 @@ GROUP_COLUMNS: dict[GroupBy, str] = {
 }
 
 
+FROM_THE_TOP = get_args(FunnelState)
+
+
 async def counts(connection: AsyncConnection, view: View, by: Sequence[GroupBy]) -> Sequence[RowMapping]:
-    """Number and money of the view's opportunities by `by` and currency, ordered by the groups.
+    """Number and money of the view's opportunities by `by` and currency, ordered by the groups; funnel states from the top down.
 
     `weighted_minor` is the money times the middle of the probability range, rounded per opportunity to whole minor units;
     opportunities without an amount count, with currency null and no money.
     """
     rows = seen(view)
     groups: list[ColumnElement[Any]] = [rows.c[GROUP_COLUMNS[name]].label(name) for name in by]
-    middle = (rows.c.probability_low + rows.c.probability_high) * rows.c.amount_minor / 200.0
+    doubled = (rows.c.probability_low + rows.c.probability_high) * rows.c.amount_minor  # per cent of twice the money
+    weighted = (doubled + 100) // 200  # whole numbers all the way: money is never a float
     statement = (
         select(
             *groups,
             rows.c.currency,
             func.count().label("count"),
             _money(func.sum(rows.c.amount_minor)).label("amount_minor"),
-            _money(func.sum(func.round(middle))).label("weighted_minor"),
+            _money(func.sum(weighted)).label("weighted_minor"),
         )
         .group_by(*groups, rows.c.currency)
-        .order_by(*(group.asc().nulls_last() for group in groups), rows.c.currency.asc().nulls_last())
+        .order_by(*(_in_order(group) for group in groups), rows.c.currency.asc().nulls_last())
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -74,7 +79,7 @@ async def conversion(
             func.percentile_cont(0.5).within_group(days).filter(further).label("days_median"),
         )
         .group_by(*groups)
-        .order_by(*groups)
+        .order_by(*(_in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -110,7 +115,7 @@ async def time_in_stage(connection: AsyncConnection, view: View, by: By = "stage
         )
         .select_from(stay.join(rows, rows.c.opportunity_id == stay.c.opportunity_id))
         .group_by(*groups)
-        .order_by(*groups)
+        .order_by(*(_in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -128,7 +133,7 @@ async def leakage(
         select(*groups, func.count().label("count"), _money(func.sum(rows.c.amount_minor)).label("amount_minor"))
         .where(rows.c.outcome.in_(("lost", "abandoned")))
         .group_by(*groups)
-        .order_by(func.count().desc(), *(group.asc().nulls_last() for group in groups))
+        .order_by(func.count().desc(), *(_in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -137,6 +142,12 @@ def _place(rows: Subquery, by: By, column: str) -> tuple[ColumnElement[Any], ...
     """Stages belong to a process; funnel states are the same in all."""
     place = rows.c[column].label(by)
     return (rows.c.process, place) if by == "stage" else (place,)
+
+
+def _in_order(group: ColumnElement[Any]) -> ColumnElement[Any]:
+    if group.name != "state":
+        return group.asc().nulls_last()
+    return case({state: place for place, state in enumerate(FROM_THE_TOP)}, value=group)
 
 
 def _money(total: ColumnElement[Any]) -> ColumnElement[int]:
