@@ -45,7 +45,7 @@ from shared.web.paging import CursorText, Limit
 from shared.web.reading import PlainText, SearchText, moment_of, reading
 
 router = APIRouter(prefix="/accounts", tags=["accounts"])
-Read = Annotated[AsyncConnection, Depends(reading(account_directory))]
+Read = Annotated[AsyncConnection, Depends(reading(account_directory), scope="function")]
 Sort = Literal["name", "-name", "updated", "-updated", "registered", "-registered"]
 SORTS = {"name": account.c.name, "updated": account.c.updated_at, "registered": account.c.registered_at}
 Word = Annotated[PlainText, Query(max_length=300)]

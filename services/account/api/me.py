@@ -19,7 +19,7 @@ router = APIRouter(tags=["me"])
 @router.get("/me", summary="Who am I, and which teams am I in", responses=PROBLEMS)
 async def me(
     who: CallerNow,
-    read: Annotated[AsyncConnection, Depends(reading(organisation))],
+    read: Annotated[AsyncConnection, Depends(reading(organisation), scope="function")],
     backend: BackendNow,
     language: LanguageNow,
 ) -> Me:

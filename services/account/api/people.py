@@ -38,7 +38,7 @@ from shared.web.paging import CursorText, Limit
 from shared.web.reading import SearchText, moment_of, reading
 
 router = APIRouter(prefix="/people", tags=["people"])
-Read = Annotated[AsyncConnection, Depends(reading(organisation))]
+Read = Annotated[AsyncConnection, Depends(reading(organisation), scope="function")]
 Sort = Literal["name", "-name", "updated", "-updated", "joined", "-joined"]
 SORTS = {"name": person.c.name, "updated": person.c.updated_at, "joined": person.c.joined_at}
 

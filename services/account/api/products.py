@@ -36,7 +36,7 @@ from shared.web.paging import CursorText, Limit
 from shared.web.reading import PlainText, SearchText, moment_of, reading
 
 router = APIRouter(prefix="/products", tags=["products"])
-Read = Annotated[AsyncConnection, Depends(reading(product_catalogue))]
+Read = Annotated[AsyncConnection, Depends(reading(product_catalogue), scope="function")]
 Sort = Literal["name", "-name", "updated", "-updated", "listed", "-listed"]
 SORTS = {"name": product.c.name, "updated": product.c.updated_at, "listed": product.c.listed_at}
 

@@ -24,7 +24,7 @@ from shared.web.paging import LARGEST_LIMIT, CursorText, Limit
 from shared.web.reading import AsOf, KnownAt, SearchText, moment_of, reading
 
 router = APIRouter(prefix="/teams", tags=["teams"])
-Read = Annotated[AsyncConnection, Depends(reading(organisation))]
+Read = Annotated[AsyncConnection, Depends(reading(organisation), scope="function")]
 Sort = Literal["name", "-name", "updated", "-updated", "formed", "-formed"]
 SORTS = {"name": team.c.name, "updated": team.c.updated_at, "formed": team.c.formed_at}
 

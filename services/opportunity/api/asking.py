@@ -26,7 +26,7 @@ from shared.web.reading import PlainText, moment_of, reading
 
 AHEAD = timedelta(minutes=5)  # clocks differ a little
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
-Connection = Annotated[AsyncConnection, Depends(reading(timeline, processes, organisation))]
+Connection = Annotated[AsyncConnection, Depends(reading(timeline, processes, organisation), scope="function")]
 Nobody = Literal["none"]
 _MOMENT = "A day (its end, by the business calendar) or a moment; default now."
 _SEVERAL = 100

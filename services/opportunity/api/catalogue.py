@@ -21,7 +21,7 @@ from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page
 from shared.web.reading import PlainText, reading
 
 router = APIRouter(tags=["lookups"], dependencies=[MAY_READ])
-Connection = Annotated[AsyncConnection, Depends(reading(organisation))]
+Connection = Annotated[AsyncConnection, Depends(reading(organisation), scope="function")]
 
 
 class Lookup(BaseModel):

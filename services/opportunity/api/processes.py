@@ -21,7 +21,7 @@ from shared.web.language import Language, LanguageNow, label
 from shared.web.reading import reading
 
 router = APIRouter(tags=["sales processes"])
-Connection = Annotated[AsyncConnection, Depends(reading(processes))]
+Connection = Annotated[AsyncConnection, Depends(reading(processes), scope="function")]
 Key = Annotated[Code, Path(description="The process.", examples=["default"])]
 _EXAMPLE = {"Complex sale": {"value": DEFAULT_PROCESS.model_dump(mode="json", exclude={"occurred_at"})}}
 

@@ -17,7 +17,7 @@ from shared.web.language import LanguageNow
 from shared.web.reading import reading
 
 router = APIRouter(tags=["lookups"])
-Connection = Annotated[AsyncConnection, Depends(reading(organisation))]
+Connection = Annotated[AsyncConnection, Depends(reading(organisation), scope="function")]
 
 
 class Label(BaseModel):
