@@ -2,12 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install run test check contracts kafka clean
+.PHONY: help install run test check contracts bench kafka clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-bench/.installed
 PYTEST_ARGS ?=
+BENCH_ARGS ?= --write
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,9 +47,18 @@ check: $(STAMP) ## format, lint, types, import rules, contracts
 contracts: $(STAMP) ## generate schemas and examples from the event classes
 	@$(BIN)/keyfold contracts
 
+bench: $(STAMP) $(PEERS) ## measure the speed against peers and limits (an hour); BENCH_ARGS="--quick" or "--only append"
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+$(PEERS): bench/requirements.txt | $(STAMP)
+	@[ -x .venv-bench/bin/python ] || $(BIN)/python -m venv .venv-bench
+	@echo "Installing the peers of the benchmark into .venv-bench ..."
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt
+	@touch $@
+
 kafka: $(STAMP) ## a real Kafka broker on this machine until Ctrl-C (needs java and mvn)
 	@$(BIN)/python deploy/kafka/broker.py start --data .keyfold/kafka
 
 clean: ## remove .venv, caches and build output; data folders stay
-	rm -rf $(VENV) .cache .ruff_cache .hypothesis build dist
-	find services shared tests deploy -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf $(VENV) .venv-bench .cache .ruff_cache .hypothesis build dist
+	find services shared tests bench deploy -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

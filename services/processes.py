@@ -1,6 +1,7 @@
 """The forms that Keyfold runs in: everything in one process, or an API and a worker per service."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -28,6 +29,8 @@ from shared.web.app import make_app
 from shared.web.health import readiness, readiness_response
 
 VISIBLE_SECONDS = 120.0
+FIRST_BEAT_SECONDS = 10.0  # a worker that has to build its read models on a busy machine
+FIRST_BEAT_LOOK_SECONDS = 0.05
 log = structlog.get_logger(__name__)
 
 Ready = Callable[[str], Awaitable[None]]
@@ -159,7 +162,12 @@ def embedded_app(installation: Installation, backends: Sequence[Backend], draini
 
 
 async def wait_until_visible(backends: Sequence[Backend], seconds: float = VISIBLE_SECONDS) -> None:
-    """Until everything that is recorded now shows in every read model. Raises NotYetVisibleError."""
+    """Until everything that is recorded now shows in every read model. Raises NotYetVisibleError.
+
+    Workers that have just been started are given time for their first sign of life.
+    """
+    for backend in backends:
+        await _alive(backend)
     reached: dict[tuple[str, int], int] = {}
     for backend in backends:
         cursor = await cursor_at(backend.store, await backend.store.head())
@@ -167,3 +175,11 @@ async def wait_until_visible(backends: Sequence[Backend], seconds: float = VISIB
     if reached:
         for backend in backends:
             await backend.reads.wait_for(format_token(reached), backend.service.projections, seconds)
+
+
+async def _alive(backend: Backend) -> None:
+    """Until a worker of the service is alive, or has had time enough to be."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_BEAT_SECONDS):
+            while not await backend.reads.worker_alive():
+                await backend.bell.wait(FIRST_BEAT_LOOK_SECONDS)

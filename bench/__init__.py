@@ -1,0 +1,1 @@
+"""The benchmark: Keyfold against peers and against physics, each pair in one run."""

@@ -1,0 +1,171 @@
+"""From the command to the funnel that shows it, both over HTTP, while 500 commands a second come in: embedded and through Kafka.
+
+Commands come at their times, whether or not those before them are answered (an open loop). One in twenty is followed by the funnel,
+asked for with the position of its answer; what counts is the time from when the command was due to when the funnel is there.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from bench.client import Client, expect, open_client
+from bench.harness import Bench, Row, Samples, percentile
+from bench.ports import free_port
+from bench.servers import keyfold
+from shared.web.auth import ROLES
+from shared.web.own_issuer import ISSUER, OwnIssuer
+
+A_SECOND = 500
+SAMPLED = 20  # one command in so many is followed to the funnel
+CONNECTIONS = 64
+AUDIENCE = "keyfold"
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """Where the opportunity service is reached: port, and what stands before its paths."""
+
+    port: int
+    prefix: str
+    token: str
+
+
+@dataclass(slots=True)
+class Round:
+    seen: list[float]
+    answered: list[float]
+    refused: int = 0
+
+
+async def measure(bench: Bench) -> Sequence[Row]:
+    rows = []
+    async with _embedded(bench) as town:
+        rows.append(await _row(bench, town, "embedded", 0.050))
+    async with _through_kafka(bench) as town:
+        rows.append(await _row(bench, town, "through Kafka", 0.100))
+    return rows
+
+
+async def _row(bench: Bench, town: Town, how: str, limit: float) -> Row:
+    async with open_client("127.0.0.1", town.port, town.token, CONNECTIONS) as client:
+        opportunities = await _opened(client, town.prefix, bench.size(2_000, 200))
+        if not bench.quick:
+            await _round(client, town.prefix, opportunities, 2.0)
+        rounds = [
+            await _round(client, town.prefix, opportunities, bench.seconds(10.0, 0.5)) for _ in range(bench.rounds)
+        ]
+    late = Samples(tuple(percentile(one.seen, 0.99) for one in rounds))
+    half = Samples(tuple(percentile(one.seen, 0.5) for one in rounds))
+    answered = Samples(tuple(percentile(one.answered, 0.99) for one in rounds))
+    done = sum(len(one.answered) for one in rounds)
+    return Row(
+        "visibility", f"command → visible in the funnel, {A_SECOND} commands/s, {how}", f"p99 {late.median * 1000:.0f} ms",
+        "", None, f"p99 < {limit * 1000:.0f} ms", bench.judge(late.median < limit),
+        f"p50 {half.median * 1000:.0f} ms; p99 by round {', '.join(f'{one * 1000:.0f}' for one in late.figures)} ms; "
+        f"command answered p99 {answered.median * 1000:.0f} ms; {done} commands, "
+        f"{sum(one.refused for one in rounds)} turned away (409, 503)",
+    )  # fmt: skip
+
+
+async def _opened(client: Client, prefix: str, count: int) -> list[str]:
+    ids: list[str] = []
+    for start in range(0, count, 200):
+        items = [
+            {"name": f"Line {n}", "amount": {"minor": 100_000, "currency": "CNY"}}
+            for n in range(start, min(start + 200, count))
+        ]
+        body = json.dumps({"items": items}).encode()
+        answer = json.loads(expect(await client.post(f"{prefix}/opportunities:batch", body), 200).body)
+        ids += [item["answer"]["id"] for item in answer["items"]]
+        await client.get(f"{prefix}/funnel", Keyfold_Position=answer["position"])
+    return ids
+
+
+async def _round(client: Client, prefix: str, opportunities: list[str], seconds: float) -> Round:
+    loop = asyncio.get_running_loop()
+    taken = Round([], [])
+    begin = loop.time() + 0.05
+
+    async def command(number: int) -> None:
+        due = begin + number / A_SECOND
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        path = f"{prefix}/opportunities/{opportunities[number % len(opportunities)]}/amount"
+        body = json.dumps({"amount": {"minor": 100_001 + round(due * 1_000_000) % 10_000_000, "currency": "CNY"}})
+        answer = await client.post(path, body.encode())
+        if answer.status in (409, 503):  # it cannot keep up, and says so: counted and shown
+            taken.refused += 1
+            return
+        expect(answer, 200)
+        taken.answered.append(loop.time() - due)
+        if number % SAMPLED == 0:
+            token = answer.header("Keyfold-Position")
+            expect(await client.get(f"{prefix}/funnel?group_by=state", Keyfold_Position=token), 200)
+            taken.seen.append(loop.time() - due)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(A_SECOND * seconds)):
+            group.create_task(command(number))
+    return taken
+
+
+@asynccontextmanager
+async def _embedded(bench: Bench) -> AsyncIterator[Town]:
+    data, port = bench.servers.folder / "embedded", free_port()
+    environment = {"KEYFOLD_DATA": str(data), "KEYFOLD_PORT": str(port)}
+    async with keyfold("up", "--no-demo", says="Ctrl-C", **environment):
+        yield Town(port, "/opportunity", OwnIssuer.open(data).mint("bench", ROLES, AUDIENCE))
+
+
+@asynccontextmanager
+async def _through_kafka(bench: Bench) -> AsyncIterator[Town]:
+    """The API and the worker of the opportunity service, each a process; PostgreSQL and Kafka are servers of their own."""
+    issuer, port = OwnIssuer.open(bench.servers.folder / "issuer"), free_port()
+    with _published(issuer) as jwks:
+        environment = {
+            "KEYFOLD_DATABASE_URL": await bench.servers.postgres(),
+            "KEYFOLD_LOG_URL": f"kafka://{await bench.servers.kafka()}",
+            "KEYFOLD_SECRET": "a secret of the benchmark",
+            "KEYFOLD_ISSUER": ISSUER,
+            "KEYFOLD_JWKS_URL": jwks,
+            "KEYFOLD_DATA": str(bench.servers.folder / "distributed"),
+            "KEYFOLD_PORT": str(port),
+            "KEYFOLD_LOG_FORMAT": "json",
+        }
+        async with keyfold("migrate", says="opportunity", **environment) as migrated:
+            await migrated.wait()
+        async with (
+            keyfold("serve", "opportunity", says='"ready"', **environment),
+            keyfold("work", "opportunity", says='"working"', **environment),
+        ):
+            yield Town(port, "", issuer.mint("bench", ROLES, AUDIENCE))
+
+
+@contextmanager
+def _published(issuer: OwnIssuer) -> Iterator[str]:
+    """The address of the issuer's keys."""
+
+    class Keys(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(issuer.jwks()).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()

@@ -1,0 +1,21 @@
+"""A writing process of its own: `python -m bench.writer DSN CALLERS`. Asked {"seconds": s}, it tells its rate and its p99."""
+
+import asyncio
+import json
+import sys
+
+import uvloop
+
+from bench.appending import appender, load, open_store
+from bench.harness import percentile
+
+
+async def main(dsn: str, callers: int) -> None:
+    async with open_store(dsn) as store:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            rate, taken = await load(callers, json.loads(line)["seconds"], appender(store))
+            print(json.dumps({"rate": rate, "p99": percentile(taken, 0.99)}), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], int(sys.argv[2])))
