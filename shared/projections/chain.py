@@ -24,7 +24,10 @@ class PartitionCursor:
         if position <= self.position:
             return "drop"
         if previous > self.position:
-            self.gap = f"after position {self.position} comes {position}, whose predecessor {previous} was not read"
+            if (
+                self.gap is None
+            ):  # the first record after the gap names what is missing, later ones their own neighbours
+                self.gap = f"after position {self.position} comes {position}, whose predecessor {previous} was not read"
             return "missing"
         if previous < self.position:
             return "conflict"

@@ -36,6 +36,13 @@ async def read_cursor(connection: "asyncpg.Connection[Any]", topic: str) -> Curs
     return Cursor(row["position"], last)
 
 
+async def is_at(connection: "asyncpg.Connection[Any]", topic: str, cursor: Cursor) -> bool:
+    """Whether the topic's cursor is where this one is."""
+    return bool(
+        await connection.fetchval("SELECT position = $2 FROM store.relay WHERE topic = $1", topic, cursor.position)
+    )
+
+
 async def move_cursor(connection: "asyncpg.Connection[Any]", topic: str, before: Cursor, after: Cursor) -> bool:
     """False, and nothing done, when the cursor is not at `before` any more: somebody else has moved it."""
     partitions = {str(partition): position for partition, position in after.partitions.items()}

@@ -20,7 +20,7 @@ from shared.eventstore.wake import CHANNEL
 from shared.log.cloudevents import encode_record
 from shared.log.port import Log, LogProducer, NewRecord
 from shared.relay.checks import RelayRefusedError, check_start
-from shared.relay.cursor import Cursor, move_cursor, read_cursor
+from shared.relay.cursor import Cursor, is_at, move_cursor, read_cursor
 from shared.relay.lease import LeaseLostError, open_lease_session, try_lease
 from shared.relay.partition import partition_of
 
@@ -166,6 +166,8 @@ class Relay:
             raise LeaseLostError("the connection that carries the lease is gone")
         batch = await self._store.envelopes(cursor.position, self._batch)
         if not batch:
+            if not await is_at(session, self._contract.topic, cursor):  # to be sent again, while nothing new comes
+                raise CursorMovedError
             return None
         records, after = chained(self._contract, cursor, batch)
         await producer.send(records)

@@ -49,6 +49,16 @@ async def test_a_relay_that_runs_notices_that_it_is_to_send_again(house: House) 
     await house.check_complete()
 
 
+async def test_a_relay_that_has_nothing_else_to_do_notices_too(house: House) -> None:
+    await house.append(30)
+    relay = house.relay()
+    async with house.running(relay):
+        await house.published(relay)
+        await republish(house.dsn, house.store, 10)
+        await until(lambda: _has(house, 50))
+    await house.check_complete()
+
+
 async def test_a_record_in_the_middle_that_is_lost_is_healed(house: House) -> None:
     """A reader that misses one takes nothing more of the partition until it has met that one, and all after it."""
     await house.append(20, account="one")
