@@ -2,13 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install run test check contracts bench kafka clean
+.PHONY: help install run test soak check contracts bench kafka clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-bench/.installed
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 BENCH_ARGS ?= --write
 
 help: ## list the targets
@@ -36,6 +37,9 @@ run: $(STAMP) ## start everything in one process on an embedded PostgreSQL
 
 test: $(STAMP) ## run the tests; pass more with PYTEST_ARGS="-k ledger -x"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(STAMP) ## kill things at random for half an hour; SOAK_ARGS="--minutes 3 --json"
+	@$(BIN)/python -m tests.faults.soak $(SOAK_ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, contracts
 	$(BIN)/ruff format --check .
