@@ -11,6 +11,7 @@ import uvloop
 from services.console import CommandError, fail, screen
 from services.imports.mapping import MappingError
 from services.imports.rows import ExportError
+from shared.kit.garbage import collect_seldom
 from shared.kit.postgres_server import PostgresUnavailable
 from shared.kit.settings import Settings, SettingsError, load_settings
 from shared.kit.telemetry import configure_logging
@@ -288,4 +289,5 @@ def contracts(
 
 
 def main() -> None:
+    collect_seldom()
     app()

@@ -22,6 +22,7 @@ class TableRows:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self.columns = tuple(column.name for column in table.columns)
         self.key_columns = tuple(column.name for column in table.primary_key)
         self.json_columns = tuple(column.name for column in table.columns if isinstance(column.type, JSON | JSONB))
         self.groups: dict[GroupKey, dict[Key, Row]] = {}
@@ -90,7 +91,7 @@ class RowBatch:
 
     def put(self, table: Table, row: Row) -> None:
         rows = self._tables[table]
-        complete = {column.name: row.get(column.name) for column in table.columns}
+        complete = {name: row.get(name) for name in rows.columns}
         for name in rows.json_columns:  # as they will come back: a fold must not depend on where a batch ends
             complete[name] = orjson.loads(orjson.dumps(complete[name]))
         key = rows.key(complete)

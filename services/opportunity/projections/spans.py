@@ -1,6 +1,7 @@
-"""From the facts of one opportunity to the spans of its timeline. Pure."""
+"""From the facts of one opportunity to the spans of its timeline. Pure, but for what it remembers of facts that it has folded."""
 
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -55,27 +56,70 @@ def fact_row(e: Recorded[Any]) -> Row:
     }
 
 
+class Folded:
+    """What was so of an opportunity after some of its facts, `fact` the last of them, and what followed from there: nothing has to
+    be folded twice. `row`: the span that begins there, without its end; None before the opportunity exists.
+    """
+
+    __slots__ = ("fact", "next", "row", "state", "then", "updated", "version")
+
+    def __init__(self, fact: Row | None = None) -> None:
+        self.fact = fact
+        self.next: dict[str, Folded] = {}
+        self.state = INITIAL
+        self.then: Row = {}
+        self.version, self.updated = 0, EPOCH
+        self.row: Row | None = None
+
+    def after(self, fact: Row) -> "Folded":
+        """With one fact more, a row of `fact`."""
+        known = self.next.get(fact["event_id"])
+        if known is None or known.fact != fact:
+            known = self.next[fact["event_id"]] = self._fold(fact)
+        return known
+
+    def _fold(self, fact: Row) -> "Folded":
+        made = Folded(fact)
+        made.state = evolve(self.state, recorded(fact))
+        made.version, made.updated = max(self.version, fact["version"]), max(self.updated, fact["recorded_at"])
+        made.then = self.then
+        if not (made.state.closed and self.state.closed):
+            made.then = {f"then_{name}": getattr(made.state, name) for name in ("account_id", "owner_id", "team_id")}
+        if made.state.exists:
+            made.row = _span(fact["opportunity_id"], made.state, fact["occurred_at"]) | made.then
+            made.row |= {"version": made.version, "updated_at": made.updated}
+        return made
+
+
+_FOLDED: OrderedDict[str, Folded] = (
+    OrderedDict()
+)  # opportunity → before its first fact; the least recently used give way
+REMEMBERED = 2_000  # opportunities: a batch touches no more
+
+
+def _beginning(opportunity_id: str) -> Folded:
+    found = _FOLDED.setdefault(opportunity_id, Folded())
+    _FOLDED.move_to_end(opportunity_id)
+    if len(_FOLDED) > REMEMBERED:
+        _FOLDED.popitem(last=False)
+    return found
+
+
 def spans(opportunity_id: str, history: Sequence[Row]) -> Iterator[Row]:
     """One span per moment at which something happened, from the moment of its birth on; facts of one moment make one span.
     `history` in the order of business time."""
-    state, version, updated = INITIAL, 0, EPOCH
-    then: Row = {}
-    for at, row in enumerate(history):
-        before, state = state, evolve(state, recorded(row))
-        version, updated = max(version, row["version"]), max(updated, row["recorded_at"])
-        if not (state.closed and before.closed):
-            then = {f"then_{name}": getattr(state, name) for name in ("account_id", "owner_id", "team_id")}
+    folded = _beginning(opportunity_id)
+    for at, fact in enumerate(history):
+        folded = folded.after(fact)
         until = history[at + 1]["occurred_at"] if at + 1 < len(history) else FOREVER
-        if state.exists and row["occurred_at"] < until:
-            span_row = _span(opportunity_id, state, row["occurred_at"], until)
-            yield span_row | then | {"version": version, "updated_at": updated}
+        if folded.row is not None and fact["occurred_at"] < until:
+            yield folded.row | {"valid_to": until}
 
 
-def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime, valid_to: datetime) -> Row:
+def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime) -> Row:
     return {
         "opportunity_id": opportunity_id,
         "valid_from": valid_from,
-        "valid_to": valid_to,
         "opened_at": state.opened_at,
         "name": state.name,
         "process": state.process,
@@ -101,4 +145,7 @@ def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime, va
 
 
 def same(old: Row, new: Row) -> bool:
-    return all(old[name] == value for name, value in new.items())
+    for name, value in new.items():  # noqa: SIM110 — a loop, for this is done for every span of every fact
+        if old[name] != value:
+            return False
+    return True
