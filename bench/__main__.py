@@ -13,6 +13,7 @@ from bench.harness import Bench, Row
 from bench.machine import machine
 from bench.measures import MEASURES
 from bench.servers import PeerMissing, open_servers
+from shared.kit.garbage import collect_seldom
 from shared.kit.telemetry import configure_logging
 
 
@@ -48,6 +49,7 @@ async def measure(names: Sequence[str], *, quick: bool) -> tuple[list[Row], dict
 
 def main() -> int:
     chosen = arguments(sys.argv[1:])
+    collect_seldom()  # as every process of Keyfold
     configure_logging("error", "text")
     rows, named, missing = uvloop.run(measure(chosen.only or list(MEASURES), quick=chosen.quick))
     day = datetime.now(UTC).date().isoformat()

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from services.opportunity.app import SERVICE
 from services.opportunity.domain.opportunity.terms import Comment
 from shared.kit.settings import Settings
+from shared.kit.garbage import collect_seldom
 from shared.kit.telemetry import configure_logging
 from shared.log.open import open_log
 from shared.service.backend import migrate_service, open_backend
@@ -36,6 +37,7 @@ def add_echo(app: FastAPI) -> None:
 
 
 async def main(dsn: str, log_dsn: str, folder: Path) -> None:
+    collect_seldom()  # as every process of Keyfold
     configure_logging("warning", "text")  # no line for each request, in either route
     calendar = Settings(_env_file=None).calendar
     issuer, log = OwnIssuer.open(folder), open_log(log_dsn)

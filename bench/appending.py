@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -16,8 +15,10 @@ from shared.contracts.opportunity import CONTRACT
 from shared.eventstore.bulk import COMMAND_COLUMNS, EVENT_COLUMNS
 from shared.eventstore.migrate import migrate_store
 from shared.eventstore.store import EventStore
+from shared.eventstore.types import AppendRequest
 
 CALLERS = 64
+EACH = 400  # appends of a caller in a round
 COMMIT = 100  # rows of COPY in a transaction
 Call = Callable[[], Awaitable[None]]
 
@@ -58,22 +59,23 @@ async def load(callers: int, seconds: float, caller: Callable[[], Call]) -> tupl
     return len(taken) / (time.perf_counter() - began), taken
 
 
-def appender(store: EventStore) -> Callable[[], Call]:
-    """Each call appends one event with the record of its command, to a stream of the caller's own."""
+async def append(store: EventStore, callers: int, each: int) -> tuple[float, list[float]]:
+    """Appends a second of so many callers, and how long each took: one event with the record of its command, to a stream of the
+    caller's own. The events are made before the clock runs, as they are for all who are compared."""
+    loop, taken = asyncio.get_running_loop(), list[float]()
+    made = [facts.requests(each) for _ in range(callers)]
 
-    def caller() -> Call:
-        stream, version = facts.stream(), 0
+    async def call(requests: list[AppendRequest]) -> None:
+        for request in requests:
+            began = loop.time()
+            await store.append(request)
+            taken.append(loop.time() - began)
 
-        async def call() -> None:
-            nonlocal stream, version
-            if version == facts.LENGTH:
-                stream, version = facts.stream(), 0
-            await store.append(facts.request(stream, version, facts.amount_raised(version), datetime.now(UTC)))
-            version += 1
-
-        return call
-
-    return caller
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for requests in made:
+            group.create_task(call(requests))
+    return callers * each / (time.perf_counter() - began), taken
 
 
 class Copy:

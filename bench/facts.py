@@ -52,6 +52,18 @@ def request(stream_id: str, version: int, event: Event, at: datetime) -> AppendR
     )
 
 
+def requests(count: int) -> list[AppendRequest]:
+    """So many of them, one after the other, to streams of twenty events."""
+    made: list[AppendRequest] = []
+    now, stream_id = datetime.now(UTC), stream()
+    for number in range(count):
+        version = number % LENGTH
+        if version == 0:
+            stream_id = stream()
+        made.append(request(stream_id, version, amount_raised(number), now))
+    return made
+
+
 Rows = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 
 

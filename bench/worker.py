@@ -12,6 +12,7 @@ import psutil
 import uvloop
 
 from services.opportunity.app import SERVICE
+from shared.kit.garbage import collect_seldom
 from shared.kit.telemetry import configure_logging
 from shared.log.open import open_log
 from shared.projections.rebuild import rebuild
@@ -19,6 +20,7 @@ from shared.service.backend import WORKER, open_engine
 
 
 async def main(dsn: str, log_dsn: str) -> None:
+    collect_seldom()  # as every process of Keyfold
     configure_logging("error", "text")
     before = psutil.Process().memory_info().rss
     engine, log = open_engine(dsn, WORKER.reads), open_log(log_dsn)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.appending import CALLERS, Copy, appender, fresh_store, load, open_store
+from bench.appending import CALLERS, EACH, Copy, append, fresh_store, open_store
 from bench.harness import Bench, Row, interleaved, percentile, rate
 from bench.servers import library
 
@@ -20,7 +20,7 @@ async def measure(bench: Bench) -> Sequence[Row]:
         tuned = await peer.ask(do="tune", work="append", callers=CALLERS, seconds=bench.seconds(1.0, 0.05))
 
         async def ours() -> float:
-            figure, calls = await load(CALLERS, seconds, appender(store))
+            figure, calls = await append(store, CALLERS, bench.size(EACH, 10))
             taken.extend(calls)
             return figure
 

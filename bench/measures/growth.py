@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from bench import facts
-from bench.appending import CALLERS, Copy, appender, fresh_store, load, open_store
+from bench.appending import CALLERS, EACH, Copy, append, fresh_store, open_store
 from bench.harness import Bench, Row, Samples, interleaved, rate
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
@@ -33,7 +33,7 @@ async def measure(bench: Bench) -> Sequence[Row]:
     async with open_store(ours) as store, Copy.open(theirs) as copy:
 
         async def appends() -> float:
-            return (await load(CALLERS, bench.seconds(2.0), appender(store)))[0]
+            return (await append(store, CALLERS, bench.size(EACH, 10)))[0]
 
         for size in SIZES[:1] if bench.quick else SIZES:
             for dsn in (ours, theirs):

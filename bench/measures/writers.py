@@ -5,18 +5,18 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from bench.appending import CALLERS, fresh_store
+from bench.appending import CALLERS, EACH, fresh_store
 from bench.harness import Bench, Row, Samples, interleaved, milliseconds, rate
 from bench.servers import Child, child
 
 
 async def measure(bench: Bench) -> Sequence[Row]:
-    seconds = bench.seconds(3.0)
+    each = bench.size(EACH, 10)
     dsn = await fresh_store(bench.servers, "writers")
     late: dict[str, list[float]] = {"one": [], "two": []}
 
     async def load(name: str, writers: list[Child]) -> float:
-        answers = await asyncio.gather(*(writer.ask(seconds=seconds) for writer in writers))
+        answers = await asyncio.gather(*(writer.ask(each=each) for writer in writers))
         late[name].append(max(answer["p99"] for answer in answers))
         return float(sum(answer["rate"] for answer in answers))
 

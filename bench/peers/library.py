@@ -80,46 +80,73 @@ def money(minor):
     return {"minor": minor, "currency": "CNY"}
 
 
-def appending(app, until, counts, index):
-    """One event a call, straight into the event store: no aggregate is made or changed in between."""
-    done, version, stream = 0, LENGTH, None
-    template = Deal.AmountRaised
-    while time.perf_counter() < until:
-        if version == LENGTH:
-            stream, version = uuid4(), 0
-        version += 1
-        app.events.put([
-            template(
-                originator_id=stream, originator_version=version, timestamp=template.create_timestamp(),
-                amount=money(done + 1_000), former=money(done),
+MADE = 100  # events a second that are made for each caller beforehand: more than it gets rid of
+
+
+def made(count):
+    """Events for the event store, so many, to streams of twenty."""
+    found, stream, at = [], None, Deal.AmountRaised.create_timestamp()
+    for number in range(count):
+        version = number % LENGTH
+        if version == 0:
+            stream = uuid4()
+        found.append(
+            Deal.AmountRaised(
+                originator_id=stream,
+                originator_version=version + 1,
+                timestamp=at,
+                amount=money(number + 1_000),
+                former=money(number),
             )
-        ])  # fmt: skip
-        done += 1
-    counts[index] = done
+        )
+    return found
 
 
-def commanding(app, until, counts, index):
+class Appending:
+    """One event a call, straight into the event store; events are made before the clock runs."""
+
+    def __init__(self, app, seconds):
+        self.app, self.events = app, made(int(MADE * seconds) + 20)
+
+    def run(self, until):
+        for done, one in enumerate(self.events):
+            if time.perf_counter() >= until:
+                return done
+            self.app.events.put([one])
+        raise RuntimeError("the events were used up: MADE is too small")
+
+
+class Commanding:
     """One command a call: get the aggregate, change it, save it."""
-    done, version, entity = 0, LENGTH, None
-    while time.perf_counter() < until:
-        if version >= LENGTH:
-            deal = Deal()
-            app.save(deal)
-            entity, version = deal.id, 1
-        else:
-            deal = app.repository.get(entity)
-            deal.raise_amount(money(done + 1_000), money(done))
-            app.save(deal)
+
+    def __init__(self, app, seconds):
+        self.app = app
+
+    def run(self, until):
+        done, version, entity = 0, LENGTH, None
+        while time.perf_counter() < until:
+            if version >= LENGTH:
+                deal = Deal()
+                entity, version = deal.id, 0
+            else:
+                deal = self.app.repository.get(entity)
+                deal.raise_amount(money(done + 1_000), money(done))
+            self.app.save(deal)
             version += 1
-        done += 1
-    counts[index] = done
+            done += 1
+        return done
 
 
 def load(app, work, callers, seconds):
     """Events a second from so many threads."""
     counts = [0] * callers
+    works = [work(app, seconds) for _ in range(callers)]
     began = time.perf_counter()
-    threads = [threading.Thread(target=work, args=(app, began + seconds, counts, n)) for n in range(callers)]
+
+    def run(number):
+        counts[number] = works[number].run(began + seconds)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(callers)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -129,15 +156,10 @@ def load(app, work, callers, seconds):
 
 def batch(app, size, times):
     """Events a second, so many at once."""
+    batches = [made(size) for _ in range(times)]
     began = time.perf_counter()
-    for _ in range(times):
-        stream, at = uuid4(), Deal.AmountRaised.create_timestamp()
-        app.events.put([
-            Deal.AmountRaised(
-                originator_id=stream, originator_version=n + 1, timestamp=at, amount=money(n + 1_000), former=money(n)
-            )
-            for n in range(size)
-        ])  # fmt: skip
+    for events in batches:
+        app.events.put(events)
     return size * times / (time.perf_counter() - began)
 
 
@@ -238,7 +260,7 @@ class Peer:
         raise ValueError(f"no such question: {question}")
 
 
-WORK = {"append": appending, "command": commanding}
+WORK = {"append": Appending, "command": Commanding}
 
 
 def main():
