@@ -6,28 +6,38 @@ import structlog
 
 from services.catalogue import SERVICES
 from services.installation import open_installation
-from services.processes import serve, stop_on_signals, work
-from shared.kit.settings import Settings
+from shared.kit.settings import API_NEEDS, WORKER_NEEDS, Settings
+from shared.service.backend import WORKER
+from shared.service.http import serve_http
+from shared.service.process import stop_on_signals, worker_id
+from shared.service.worker import Worker
+from shared.web.app import make_app
 
 log = structlog.get_logger(__name__)
 
 
 async def run_api(settings: Settings, name: str) -> None:
-    """Raises SettingsError naming every setting that is missing."""
-    settings.for_distributed()
-    stop = asyncio.Event()
+    """Raises SettingsError naming every setting that is missing, ListenError."""
+    settings.require(*API_NEEDS)
+    stop, draining = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
-    async with open_installation(settings) as installation:
-        await serve(
-            installation, SERVICES[name], stop, lambda address: log.info("ready", service=name, address=address)
+    async with open_installation(settings) as installation, installation.backend(SERVICES[name]) as backend:
+        app = make_app(backend, installation.verifier(), draining)
+        await serve_http(
+            app,
+            settings.host,
+            settings.port,
+            stop,
+            on_ready=lambda address: log.info("ready", service=name, address=address),
+            draining=draining,
         )
 
 
 async def run_worker(settings: Settings, name: str) -> None:
     """Raises SettingsError, RelayRefusedError."""
-    settings.for_distributed()
+    settings.require(*WORKER_NEEDS)
     stop = asyncio.Event()
     stop_on_signals(stop)
-    async with open_installation(settings) as installation:
+    async with open_installation(settings) as installation, installation.backend(SERVICES[name], WORKER) as backend:
         log.info("working", service=name)
-        await work(installation, SERVICES[name], stop)
+        await Worker(backend, worker_id()).run(stop)

@@ -1,117 +1,140 @@
-"""`keyfold up`: everything in one process, with an invented company to look at when there is nothing else."""
+"""`keyfold up`: every service and its worker in one process, on one port."""
 
 import asyncio
 import time
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import httpx
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from services import console
-from services.demo.load import COMPLETE, load_demo, logins
-from services.imports.run import Services
+from services.catalogue import SERVICES
 from services.installation import Installation, open_installation
-from services.processes import everything, stop_on_signals, up, wait_until_visible
-from shared.kit.money import Money
+from services.welcome import greet, introduce, is_first_start, load_company
 from shared.kit.settings import Settings
-from shared.service.backend import Backend
-from shared.service.http import listen
-from shared.web.auth import ROLES
-
-DEMO_LOGIN = "operator"
+from shared.kit.telemetry import configure_logging, log_file
+from shared.projections import generations
+from shared.projections.rebuild import rebuild
+from shared.service.backend import EMBEDDED, Backend
+from shared.service.http import listen, serve_http
+from shared.service.process import stop_on_signals, worker_id
+from shared.service.visible import wait_until_visible
+from shared.service.worker import Worker
+from shared.web import problems
+from shared.web.app import make_app
+from shared.web.health import readiness, readiness_response
 
 
 async def start(settings: Settings, *, demo: bool) -> None:
-    """Until Ctrl-C. Raises PortInUseError, PostgresUnavailable, RelayRefusedError."""
+    """Until Ctrl-C. The log goes into a file, unless the settings say how it is wanted on standard error.
+
+    Raises ListenError, PostgresUnavailable, RelayRefusedError."""
     began = time.monotonic()
     for free in listen(settings.host, settings.port):  # before a database is started for nothing
         free.close()
-    stop = asyncio.Event()
+    stop, draining = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
     console.screen.print(f"Keyfold starts; its data are in {settings.data.absolute()}", markup=False, soft_wrap=True)
-    async with open_installation(settings) as installation:
+    if settings.model_fields_set.isdisjoint({"log_level", "log_format"}):
+        file = settings.data / "keyfold.log"
+        configure_logging(settings.log_level, settings.log_format, log_file(file))
+        console.screen.print(f"Its log is in {file.absolute()}", markup=False, soft_wrap=True)
+    async with open_installation(settings) as installation, everything(installation, stop) as backends:
 
-        async def on_ready(address: str, backends: list[Backend]) -> None:
-            if demo and await _first_start(backends):
+        async def welcome(address: str) -> None:
+            if demo and await is_first_start(backends):
                 console.screen.print("First start: loading an invented company …")
-                await _load(installation, backends)
+                await load_company(installation, backends)
             await wait_until_visible(backends)
             if demo:
-                await _introduce(backends)
-            await _greet(installation, address, time.monotonic() - began)
+                await introduce(backends)
+            await greet(installation, backends, address, time.monotonic() - began)
 
-        await up(installation, stop, on_ready)
+        told: list[asyncio.Task[None]] = []
+
+        def ready(address: str) -> None:
+            told.append(asyncio.create_task(welcome(address)))
+            told[0].add_done_callback(lambda done: stop.set() if done.cancelled() or done.exception() else None)
+
+        app = embedded_app(installation, backends, draining)
+        await serve_http(app, settings.host, settings.port, stop, on_ready=ready, draining=draining)
+        for task in told:
+            await task
     console.screen.print("Stopped. The data stay for the next start.")
 
 
 async def load_demo_company(settings: Settings) -> None:
     """`keyfold demo`: into whatever installation the settings name."""
     async with open_installation(settings) as installation, everything(installation, asyncio.Event()) as backends:
-        await _load(installation, backends)
+        await load_company(installation, backends)
         await wait_until_visible(backends)
     console.screen.print("The invented company is there.")
 
 
-async def _first_start(backends: list[Backend]) -> bool:
-    """Nothing has been recorded about any account."""
-    return not any([await backend.store.head() for backend in backends if backend.service.name == "account"])
+@asynccontextmanager
+async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIterator[list[Backend]]:
+    """Every service migrated and its worker at work. `stop` is set when a worker gives up; its error is raised at the end."""
+    async with AsyncExitStack() as stack:
+        backends: list[Backend] = []
+        for service in SERVICES.values():
+            await installation.migrate(service)
+            backends.append(await stack.enter_async_context(installation.backend(service, EMBEDDED)))
+            await _rebuild_changed(backends[-1])
+        halt = asyncio.Event()
+        tasks = [asyncio.create_task(Worker(backend, worker_id()).run(halt)) for backend in backends]
+        for task in tasks:
+            task.add_done_callback(lambda _: stop.set())
+        try:
+            yield backends
+        finally:
+            halt.set()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
 
-async def _load(installation: Installation, backends: list[Backend]) -> None:
-    commands = {backend.service.name: backend.commands for backend in backends}
-    calendar = installation.settings.calendar
-    with console.progress("invented company") as advance:
-        await load_demo(
-            Services(commands["account"], commands["opportunity"]),
-            calendar,
-            calendar.day_of(datetime.now(UTC)),
-            advance,
-        )
+async def _rebuild_changed(backend: Backend) -> None:
+    """Read models whose tables have changed since the last start are built anew: here nobody else is at work on them."""
+    for projection in backend.service.projections:
+        async with backend.engine.connect() as connection:
+            changed = await generations.changed(connection, projection)
+        if changed:
+            console.screen.print(f"The tables of {projection.name} have changed: it is folded anew", markup=False)
+            with console.progress(projection.name) as advance:
+                await rebuild(backend.engine, backend.log, projection, progress=advance, accept_differences=True)
 
 
-async def _introduce(backends: list[Backend]) -> None:
-    """One person of each role, through whose eyes the company can be seen, if it is the invented one that is there."""
-    if not any([await backend.store.command(COMPLETE) for backend in backends]):
-        return
-    people = {login.role: login for login in reversed(logins())}
-    shown = [
-        {"login": one.subject, "name": one.name, "role": role, "token": f"keyfold token {one.subject} --role {role}"}
-        for role, one in sorted(people.items())
-    ]
-    console.show("People of the invented company", shown)
+def embedded_app(installation: Installation, backends: Sequence[Backend], draining: asyncio.Event) -> FastAPI:
+    """One app with a service's app under each prefix."""
+    root = FastAPI(title="Keyfold", docs_url=None, redoc_url=None, openapi_url=None)
+    problems.install(root)
+    verifier = installation.verifier()
+    for backend in backends:
+        root.mount(f"/{backend.service.name}", make_app(backend, verifier, draining))
 
+    @root.get("/")
+    async def index() -> dict[str, object]:
+        names = [backend.service.name for backend in backends]
+        return {
+            "services": {
+                name: {"docs": f"/{name}/docs", "openapi": f"/{name}/openapi.json", "metrics": f"/{name}/metrics"}
+                for name in names
+            },
+            "jwks": "/.well-known/jwks.json",
+        }
 
-async def _greet(installation: Installation, address: str, seconds: float) -> None:
-    """Where it is, a token, and the funnel, asked for over HTTP as anybody would."""
-    settings, show = installation.settings, console.screen.print
-    show(f"\nReady after {seconds:.1f} s at {address}", style="bold", markup=False)
-    for name in ("opportunity", "account"):
-        show(f"  {name:<12} {address}/{name}/docs", markup=False)
-    if settings.jwks_url:
-        show(f"  tokens       are those of {settings.issuer}", markup=False)
-        return
-    token = installation.own_issuer().mint(DEMO_LOGIN, ROLES, settings.audience)
-    show("\nA token of this installation's own issuer, good for 30 days (`keyfold token --help` for others):")
-    show(token, soft_wrap=True, markup=False, highlight=False)
-    async with httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
-        answer = await client.get("/opportunity/funnel", params={"group_by": "state"})
-        figures = answer.raise_for_status().json()
-    show("")
-    console.show("The funnel today", _funnel(figures), empty="no open opportunity yet")
-    show(
-        "\nTry:  curl -H 'Authorization: Bearer <token>' "
-        f"'{address}/opportunity/board?process=default&group_by=stage'\nCtrl-C stops it.",
-        markup=False,
-        soft_wrap=True,
-    )
+    @root.get("/.well-known/jwks.json")
+    async def jwks() -> dict[str, object]:
+        return installation.own_issuer().jwks()
 
+    @root.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
 
-def _funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for figure in figures["figures"]:
-        state = figure["groups"]["state"]
-        row = {"state": state["value"], "opportunities": figure["count"]}
-        worth = [f"{Money(minor=one['minor'], currency=one['currency'])}" for one in figure["worth"]]
-        weighted = [f"{Money(minor=one['weighted_minor'], currency=one['currency'])}" for one in figure["worth"]]
-        rows.append(row | {"worth": "  ".join(worth), "weighted": "  ".join(weighted)})
-    return rows
+    @root.get("/readyz")
+    async def readyz() -> JSONResponse:
+        return readiness_response({backend.service.name: await readiness(backend, draining) for backend in backends})
+
+    return root

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from services import console
 from services.catalogue import SERVICES
+from services.embedded import everything
 from services.imports.mapping import DEFAULT_MAPPING, load_mapping
 from services.imports.reading import read_export
 from services.imports.report import findings, notes, summary, tally
 from services.imports.run import Import, Result, Services
 from services.installation import Installation, open_installation
-from services.processes import everything, wait_until_visible
 from shared.kit.clock import SystemClock
 from shared.kit.settings import Settings
 from shared.service.backend import API, Backend
+from shared.service.visible import wait_until_visible
 
 
 async def import_crm(

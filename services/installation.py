@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
-from services.databases import LOG_DATABASE, Server, service_database
+import asyncpg
+
 from shared.kit.postgres_server import find_postgres, start_postgres
 from shared.kit.settings import Settings
 from shared.log.open import open_log
@@ -16,6 +18,42 @@ from shared.service.backend import API, Backend, Connections, migrate_service, o
 from shared.service.definition import Service
 from shared.web.auth import Keys, RemoteKeys, Verifier
 from shared.web.own_issuer import ISSUER, OwnIssuer
+
+LOG_DATABASE = "keyfold_log"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL server by the URL of any of its databases, in asyncpg's form."""
+
+    url: str
+
+    def database(self, name: str) -> str:
+        """The URL of the database of this name on the server."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(scheme="postgresql", path=f"/{name}"))
+
+    async def create(self, name: str) -> str:
+        """Make the database if it is missing; its URL. Needs the right to create databases only when it is missing."""
+        url = self.database(name)
+        try:
+            connection = await asyncpg.connect(url)
+        except asyncpg.InvalidCatalogNameError:
+            admin = await asyncpg.connect(self.url)
+            try:
+                quoted = '"' + name.replace('"', '""') + '"'
+                await admin.execute(f"CREATE DATABASE {quoted} ENCODING 'UTF8' TEMPLATE template0")
+            except asyncpg.DuplicateDatabaseError:
+                pass  # another process was quicker: all the same
+            finally:
+                await admin.close()
+            return url
+        await connection.close()
+        return url
+
+
+def service_database(service: str) -> str:
+    return f"keyfold_{service}"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ import orjson
 
 from services import console
 from services.catalogue import SERVICES
-from services.databases import service_database
-from services.installation import Installation, open_installation
-from services.processes import worker_id
-from shared.kit.settings import Settings
+from services.installation import Installation, open_installation, service_database
+from shared.kit.settings import WORKER_NEEDS, Settings
 from shared.projections import parked
 from shared.projections.definition import Projection
 from shared.projections.lag import lag, workers
@@ -22,6 +20,7 @@ from shared.relay.relay import Relay
 from shared.relay.republish import republish
 from shared.service.backend import WORKER, Backend
 from shared.service.definition import Service
+from shared.service.process import worker_id
 
 
 @asynccontextmanager
@@ -34,6 +33,9 @@ async def _backend(settings: Settings, name: str) -> AsyncIterator[tuple[Install
 
 
 async def migrate_all(settings: Settings, name: str | None) -> None:
+    """Raises SettingsError: on a server of one's own, what is recorded must be what the other processes can read again."""
+    if settings.database_url is not None:
+        settings.require(*WORKER_NEEDS)
     async with open_installation(settings) as installation:
         for service in [SERVICES[name]] if name else SERVICES.values():
             await installation.migrate(service)

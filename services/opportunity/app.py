@@ -1,5 +1,7 @@
 """The opportunity service: what it is made of."""
 
+import contextlib
+
 from services.opportunity.api import ROUTERS
 from services.opportunity.commands import define_process
 from services.opportunity.domain.process import DEFAULT_PROCESS, DEFAULT_PROCESS_KEY
@@ -9,7 +11,7 @@ from services.opportunity.projections.timeline import timeline
 from services.opportunity.visibility import find
 from shared.contracts.opportunity import CONTRACT
 from shared.eventstore.commands import CommandContext, Commands, Work
-from shared.eventstore.types import JsonObject
+from shared.eventstore.types import IdempotencyMismatchError, JsonObject
 from shared.kit.clock import Clock
 from shared.kit.ids import new_id
 from shared.service.definition import Service
@@ -23,8 +25,10 @@ async def seed(commands: Commands, clock: Clock) -> None:
     async def decide(work: Work) -> JsonObject:
         return await define_process(work, DEFAULT_PROCESS_KEY, DEFAULT_PROCESS)
 
-    context = CommandContext("keyfold", clock.now(), new_id(), command_id=SEED)
-    await commands.run(context, {}, decide)
+    context = CommandContext("keyfold/seed", clock.now(), new_id(), command_id=SEED)
+    # Recorded under another secret is recorded all the same.
+    with contextlib.suppress(IdempotencyMismatchError):
+        await commands.run(context, {}, decide)
 
 
 SERVICE = Service(

@@ -3,12 +3,14 @@ a retry, for ever.
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -46,7 +48,7 @@ __all__ = [
 
 Decide = Callable[[Work], Awaitable[JsonObject]]
 
-ATTEMPTS = 5
+ATTEMPTS = 10
 LONGEST_COMMAND_ID = 500  # bytes
 AT_ONCE = 64  # commands of one batch under way together
 
@@ -84,6 +86,7 @@ class Commands:
         self._secret = secret
         self._clock = clock
         self._states = States(store, states)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -91,7 +94,7 @@ class Commands:
     async def run(self, context: CommandContext, input: JsonObject, decide: Decide) -> Outcome:  # noqa: A002
         """Decide and append. `decide` may run several times, so it changes nothing but its `Work`.
 
-        Raises RefusedError · StaleVersionError (`if_match`) · VersionConflictError (lost the race five
+        Raises RefusedError · StaleVersionError (`if_match`) · VersionConflictError (lost the race ten
         times) · IdempotencyMismatchError (id known with another input) · StoreBusyError ·
         EventTooLargeError.
         """
@@ -109,12 +112,26 @@ class Commands:
         for _ in range(ATTEMPTS):
             work = Work(self._states, context, latest, frozenset(conflict.actual))
             try:
-                return await self._attempt(work, digest, decide)
+                async with self._turn(conflict):
+                    return await self._attempt(work, digest, decide)
             except VersionConflictError as error:
                 conflict = error
             except CommandSeenError as seen:
                 return _replay(context, digest, seen.record)
         raise conflict
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, conflict: VersionConflictError) -> AsyncIterator[None]:
+        """Losers of a race for a stream try again one after the other: side by side all but one would lose once more."""
+        if not conflict.actual:
+            yield
+            return
+        contended = min(conflict.actual)
+        turn = self._turns.get(contended)
+        if turn is None:
+            turn = self._turns[contended] = asyncio.Lock()
+        async with turn:
+            yield
 
     async def run_many(
         self,

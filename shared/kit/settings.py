@@ -1,6 +1,5 @@
 """Settings from the environment (`KEYFOLD_…`), checked at start with every fault named at once."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -17,15 +16,9 @@ class SettingsError(ValueError):
     """The environment does not make a configuration; the message has a line per fault, with the variable's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class DistributedSettings:
-    """What processes that run apart must have been told."""
-
-    database_url: str = field(repr=False)
-    log_url: str = field(repr=False)
-    secret: bytes = field(repr=False)
-    issuer: str
-    jwks_url: str
+WORKER_NEEDS = ("database_url", "log_url", "secret")
+"""What a worker that runs apart, and whoever migrates for it, must have been told."""
+API_NEEDS = (*WORKER_NEEDS, "issuer", "jwks_url")
 
 
 class Settings(BaseSettings):
@@ -92,25 +85,11 @@ class Settings(BaseSettings):
     def calendar(self) -> BusinessCalendar:
         return BusinessCalendar(self.time_zone, self.fiscal_year_start_month, self.week_start)
 
-    def for_distributed(self) -> DistributedSettings:
-        """What `keyfold serve` and `keyfold work` need. Raises SettingsError naming everything that is not set."""
-        needed = ("database_url", "log_url", "secret", "issuer", "jwks_url")
-        missing = [_missing(name) for name in needed if getattr(self, name) is None]
-        if (
-            self.database_url is None
-            or self.log_url is None
-            or self.secret is None
-            or self.issuer is None
-            or self.jwks_url is None
-        ):
+    def require(self, *names: str) -> None:
+        """Raises SettingsError naming every one of these settings that is not set."""
+        missing = [_missing(name) for name in names if getattr(self, name) is None]
+        if missing:
             raise SettingsError("\n".join(missing))
-        return DistributedSettings(
-            self.database_url.get_secret_value(),
-            self.log_url.get_secret_value(),
-            self.secret.get_secret_value().encode(),
-            self.issuer,
-            self.jwks_url,
-        )
 
 
 def _missing(name: str) -> str:

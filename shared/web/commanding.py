@@ -31,6 +31,7 @@ from shared.web.auth import Caller, caller
 from shared.web.problems import Problem, ProblemError, answer_to, bad_request, tell
 
 POSITION = "Keyfold-Position"
+CALLERS = "caller"  # what their command ids begin with: no login can take the id of a reactor, a rule or a seed
 REPLAYED = "Idempotency-Replayed"
 LARGEST_BATCH = 500
 _ETAG = re.compile(r'"(\d{1,9})"')
@@ -270,7 +271,7 @@ async def commander(
         now=backend.clock.now(),
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
-        command_id=None if idempotency_key is None else f"{who.subject}/{_key(idempotency_key)}",
+        command_id=None if idempotency_key is None else f"{CALLERS}/{who.subject}/{_key(idempotency_key)}",
         if_match=_version(if_match),
         dry_run=dry_run,
     )

@@ -136,7 +136,12 @@ async def test_a_lost_race_is_decided_again_a_few_times(commands: Commands, riva
     tries = 0
     with pytest.raises(VersionConflictError):
         await commands.run(context(), {}, lambda work: disturbed(work, 100))
-    assert tries == 5
+    assert tries == 10
+
+
+async def test_a_crowd_at_one_stream_is_served_in_full(commands: Commands) -> None:
+    paid = await asyncio.gather(*(commands.run(context(), {}, pay_in("1", 1)) for _ in range(60)))
+    assert sorted(outcome.answer["balance"] for outcome in paid) == list(range(1, 61))
 
 
 async def test_dry_run_decides_and_checks_but_writes_nothing(commands: Commands, store: EventStore) -> None:

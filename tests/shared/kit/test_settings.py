@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.kit.settings import PREFIX, Settings, SettingsError, load_settings
+from shared.kit.settings import API_NEEDS, PREFIX, WORKER_NEEDS, Settings, SettingsError, load_settings
 
 COMPLETE = {
     "DATABASE_URL": "postgresql://keyfold:hunter2hunter2@db/postgres",
@@ -64,7 +64,7 @@ def test_a_faulty_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, **COMPLETE)
-    for shown in (repr(settings), str(settings), repr(settings.for_distributed()), settings.model_dump_json()):
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert "hunter2" not in shown
 
 
@@ -74,19 +74,15 @@ def test_an_issuer_without_its_keys_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_processes_that_run_apart_need_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = loaded(monkeypatch, **COMPLETE).for_distributed()
-    assert (found.database_url, found.log_url) == (COMPLETE["DATABASE_URL"], COMPLETE["LOG_URL"])
-    assert (found.secret, found.issuer, found.jwks_url) == (
-        COMPLETE["SECRET"].encode(),
-        COMPLETE["ISSUER"],
-        COMPLETE["JWKS_URL"],
-    )
+    loaded(monkeypatch, **COMPLETE).require(*API_NEEDS)
+    assert [name.upper() for name in API_NEEDS] == list(COMPLETE)
+    assert set(WORKER_NEEDS) < set(API_NEEDS)
 
 
 @pytest.mark.parametrize("given", [(), ("DATABASE_URL",), ("DATABASE_URL", "LOG_URL", "SECRET")])
 def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]) -> None:
     settings = loaded(monkeypatch, **{name: COMPLETE[name] for name in given})
     with pytest.raises(SettingsError) as refused:
-        settings.for_distributed()
+        settings.require(*API_NEEDS)
     named = [line.split(":")[0].removeprefix(PREFIX) for line in str(refused.value).splitlines()]
     assert named == [name for name in COMPLETE if name not in given]

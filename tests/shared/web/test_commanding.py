@@ -146,7 +146,7 @@ async def test_a_refusal_and_a_dry_run_do_not_use_up_the_key(database: str) -> N
         assert (tried.status_code, tried.json()["dry_run"], tried.json()["position"]) == (201, True, None)
         assert [event["type"] for event in tried.json()["events"]] == ["desk.enquiry_opened"]
         assert await service.backend.store.head() == 0
-        assert await service.backend.store.command("operator/4f1c") is None
+        assert await service.backend.store.command("caller/operator/4f1c") is None
         made = await client.post("/enquiries", json=opening(), headers=key)
         assert (made.status_code, made.headers.get("Idempotency-Replayed")) == (201, None)
 
@@ -185,7 +185,7 @@ async def test_a_batch_answers_per_item(database: str) -> None:
         assert (refused["code"], refused["instance"]) == ("already_there", "/enquiries:batch#1")
         assert refused["trace_id"] == batch.headers["traceparent"].split("-")[1]
         assert "hunter2" not in batch.text
-        assert await service.backend.store.command("operator/load/0") is not None
+        assert await service.backend.store.command("caller/operator/load/0") is not None
         again = await client.post("/enquiries:batch", json=items[:3], headers={"Idempotency-Key": "load"})
         assert again.json()["items"][0] == body["items"][0]
         assert await service.backend.store.head() == 3

@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest_asyncio
 
-from services.databases import Server
+from services.installation import Server
 from tests.services.opportunity.api.house import House, open_house
 
 
