@@ -15,8 +15,8 @@ from fastapi import FastAPI
 
 from services.opportunity.app import SERVICE
 from services.opportunity.domain.opportunity.terms import Comment
-from shared.kit.settings import Settings
 from shared.kit.garbage import collect_seldom
+from shared.kit.settings import Settings
 from shared.kit.telemetry import configure_logging
 from shared.log.open import open_log
 from shared.service.backend import migrate_service, open_backend
