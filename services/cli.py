@@ -139,10 +139,15 @@ def rebuild(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Fold a read model anew from the log, beside the live one, and switch to it. Reads go on."""
+    """Fold a read model anew from the log, beside the live one, and switch to it. Reads go on. Exit code 1 when it was not
+    switched.
+    """
     from services.upkeep import rebuild_projections
 
-    run(lambda settings: rebuild_projections(settings, service, projection, accept_differences, keep=True, json=json))
+    if not run(
+        lambda settings: rebuild_projections(settings, service, projection, accept_differences, keep=True, json=json)
+    ):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -151,7 +156,9 @@ def verify(
     projection: Annotated[str, typer.Argument(help="A read model, or `all`.")] = "all",
     json: Json = False,
 ) -> None:
-    """Fold a read model anew and compare it with the live one, row for row. Exit code 1 when they differ."""
+    """Fold a read model anew and compare it with the live one, row for row. Exit code 1 when they differ or events are
+    parked.
+    """
     from services.upkeep import rebuild_projections
 
     if not run(lambda settings: rebuild_projections(settings, service, projection, False, keep=False, json=json)):

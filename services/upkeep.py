@@ -45,7 +45,9 @@ async def migrate_all(settings: Settings, name: str | None) -> None:
 async def rebuild_projections(
     settings: Settings, name: str, which: str, accept_differences: bool, *, keep: bool, json: bool
 ) -> bool:
-    """True when every one is equal to the live one (or was switched to). Raises RebuildRefusedError, CommandError."""
+    """True when every one was switched to; for a verification: is equal to the live one, with nothing parked. What speaks
+    against it is told on standard error. Raises RebuildRefusedError, CommandError.
+    """
     reports: list[RebuildReport] = []
     async with _backend(settings, name) as (_, backend):
         for projection in _chosen(backend.service, which):
@@ -61,14 +63,37 @@ async def rebuild_projections(
                     )
                 )
     rows = [_rebuilt(report) for report in reports]
-    console.show("Rebuilt" if keep else "Verified", rows, json=json)
+    console.show("Rebuild" if keep else "Verification", rows, json=json)
     for report in reports:
         for difference in report.comparison.differences if report.comparison and not json else ():
-            for example in difference.examples:
-                console.screen.print(f"{report.projection}.{difference.table} {example}", markup=False, soft_wrap=True)
-    return all(
-        report.switched_to is not None or (report.comparison is None or report.comparison.equal) for report in reports
-    )
+            for line in (*difference.columns, *difference.examples):
+                console.screen.print(f"{report.projection}.{difference.table}: {line}", markup=False, soft_wrap=True)
+    for report in reports:
+        for objection in _objections(report, keep=keep):
+            console.errors.print(f"{report.projection}: {objection}", markup=False, highlight=False, soft_wrap=True)
+    return all(report.switched_to is not None if keep else not _objections(report, keep=keep) for report in reports)
+
+
+def _objections(report: RebuildReport, *, keep: bool) -> list[str]:
+    """Why it was not switched to, or what a verification found; and what a rebuild could not fold."""
+    said: list[str] = []
+    if keep and report.switched_to is None:
+        said.append(f"not switched: {_differing(report)}; --accept-differences when that is meant")
+    elif not keep and report.comparison is not None and not report.comparison.equal:
+        said.append(_differing(report))
+    if report.parked:
+        events = "1 event" if report.parked == 1 else f"{report.parked} events"
+        said.append(f"{events} could not be folded or waited behind such a one, and were parked")
+    return said
+
+
+def _differing(report: RebuildReport) -> str:
+    compared = report.comparison
+    if compared is None:
+        return "there is nothing to compare with"
+    rows = "1 row differs" if compared.rows_differing == 1 else f"{compared.rows_differing} rows differ"
+    changed = [difference.table for difference in compared.differences if difference.columns]
+    return f"{rows}, the columns of {', '.join(changed)} have changed" if changed else rows
 
 
 def _rebuilt(report: RebuildReport) -> dict[str, object]:
@@ -78,7 +103,7 @@ def _rebuilt(report: RebuildReport) -> dict[str, object]:
         "records": report.records,
         "parked": report.parked,
         "rows_compared": compared.rows if compared else 0,
-        "rows_differing": sum(d.only_live + d.only_rebuilt for d in compared.differences) if compared else 0,
+        "rows_differing": compared.rows_differing if compared else 0,
         "generation": report.switched_to,
     }
 

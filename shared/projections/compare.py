@@ -8,16 +8,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.projections.definition import Projection
 from shared.projections.generations import schema_of
 
+EXAMPLES = 3  # differing keys of a table that are shown
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Rows of a table that only one side has, with a few of them as text. Tables of different shape are not compared row by row:
-    all their rows count."""
+    """Rows of a table that one side alone has, and rows of one key that both have with other values; a few of them as text.
+
+    `columns`: sentences about columns that only one side has. Such tables are not compared row by row: every row of the larger
+    side counts as changed.
+    """
 
     table: str
     only_live: int
     only_rebuilt: int
+    changed: int
     examples: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Each key once."""
+        return self.only_live + self.only_rebuilt + self.changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,10 @@ class Comparison:
     @property
     def equal(self) -> bool:
         return not self.differences
+
+    @property
+    def rows_differing(self) -> int:
+        return sum(difference.rows for difference in self.differences)
 
 
 async def compare(
@@ -73,12 +89,12 @@ async def _other_shape(
     for (side, number), found in zip(sides, columns, strict=True):
         statement = f'SELECT count(*) FROM "{schema_of(projection, number)}"."{table.name}"'  # noqa: S608
         counts.append(int(await side.scalar(text(statement)) or 0) if found else 0)
-    examples = [
-        f"{name}: column {' '.join(column)}"
+    sentences = [
+        f"only the {name} {table.name} has the column {column} ({kind}, {'may' if null == 'YES' else 'must not'} be null)"
         for name, only in (("live", columns[0] - columns[1]), ("rebuilt", columns[1] - columns[0]))
-        for column in sorted(only)
+        for column, kind, null in sorted(only)
     ]
-    return Difference(table.name, counts[0], counts[1], tuple(examples))
+    return Difference(table.name, 0, 0, max(counts), (), tuple(sentences))
 
 
 def _columns(table: Table) -> str:
@@ -105,11 +121,20 @@ async def _difference(
 ) -> Difference:
     ours = await _texts(connection, table, schema_of(projection, live))
     theirs = await _texts(rebuilt_connection, table, schema_of(projection, rebuilt))
-    only_live, only_rebuilt = sorted(ours - theirs), sorted(theirs - ours)
-    examples = [f"live: {row}" for row in only_live[:3]] + [f"rebuilt: {row}" for row in only_rebuilt[:3]]
-    return Difference(table.name, len(only_live), len(only_rebuilt), tuple(examples))
+    differing = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
+    changed = sum(key in ours and key in theirs for key in differing)
+    only_live = sum(key in ours for key in differing) - changed
+    examples = [
+        f"{name}: {side[key]}"
+        for key in differing[:EXAMPLES]
+        for name, side in (("live", ours), ("rebuilt", theirs))
+        if key in side
+    ]
+    return Difference(table.name, only_live, len(differing) - changed - only_live, changed, tuple(examples))
 
 
-async def _texts(connection: AsyncConnection, table: Table, schema: str) -> set[str]:
-    statement = f'SELECT r::text FROM (SELECT {_columns(table)} FROM "{schema}"."{table.name}") r'  # noqa: S608
-    return set((await connection.execute(text(statement))).scalars())
+async def _texts(connection: AsyncConnection, table: Table, schema: str) -> dict[str, str]:
+    """Primary key → row, both as text."""
+    key = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+    statement = f'SELECT ROW({key})::text, r::text FROM (SELECT {_columns(table)} FROM "{schema}"."{table.name}") r'  # noqa: S608
+    return {row[0]: row[1] for row in await connection.execute(text(statement))}

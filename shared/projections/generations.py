@@ -25,7 +25,10 @@ class ShapeError(Exception):
     """The read model was built with other tables than this code has; a rebuild makes those."""
 
     def __init__(self, projection: Projection) -> None:
-        super().__init__(f"{projection.name}: its tables have changed; `keyfold rebuild` builds the read model anew")
+        super().__init__(
+            f"{projection.name}: its tables have changed; `keyfold rebuild <service> {projection.name} --accept-differences` "
+            "builds the read model anew"
+        )
 
 
 async def live(connection: AsyncConnection, projection: Projection) -> int | None:

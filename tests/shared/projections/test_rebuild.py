@@ -124,7 +124,9 @@ async def test_a_difference_is_shown_and_nothing_is_switched_unless_accepted(spi
     assert report.switched_to is None
     assert report.comparison is not None
     [difference] = report.comparison.differences
-    assert (difference.table, difference.only_live, difference.only_rebuilt) == ("visit", 1, 2)
+    counted = (difference.table, difference.only_live, difference.only_rebuilt, difference.changed)
+    assert counted == ("visit", 0, 1, 1)
+    assert report.comparison.rows_differing == 2
     assert any(example.startswith("live: (v3,") for example in difference.examples)
     assert await numbers(spine.engine, visit_list) == {1: True}
     report = await rebuild(spine.engine, spine.log, visit_list, accept_differences=True)
@@ -253,13 +255,15 @@ async def test_code_with_other_tables_neither_reads_nor_follows_a_generation_unt
     await built(spine, visit_list)
     changed, table = changed_visit_list()
     async with spine.running(visit_list):
-        with pytest.raises(NotBuiltError, match="its tables have changed; `keyfold rebuild` builds"):
+        with pytest.raises(NotBuiltError, match="keyfold rebuild <service> visit_list --accept-differences"):
             async with spine.reads.connect(changed):
                 pass
         report = await rebuild(spine.engine, spine.log, changed, accept_differences=True)
         assert report.switched_to == 2
         assert report.comparison is not None
-        assert report.comparison.differences[0].examples == ("rebuilt: column rounds integer YES",)
+        [difference] = report.comparison.differences
+        assert difference.columns == ("only the rebuilt visit has the column rounds (integer, may be null)",)
+        assert (report.comparison.rows_differing, difference.examples) == (20, ())
         # Side by side: each release reads and follows the generation that it knows.
         assert sum(row["rounds"] for row in await spine.rows(changed, table)) == 80
         assert len(await spine.rows(visit_list, visit)) == 20
