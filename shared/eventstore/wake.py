@@ -11,6 +11,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 CHANNEL = "keyfold_appended"
+# A notification that is lost with a crash is no loss: it need not be flushed to disk, as every transaction that notifies is.
+NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')"
 INTERVAL = 0.025  # seconds between two notifications: NOTIFY takes a lock that all databases of the server share
 
 
@@ -37,7 +39,7 @@ class Notifier:
             await self._due.wait()
             self._due.clear()
             try:
-                await self._pool.execute("SELECT pg_notify($1, '')", CHANNEL)
+                await self._pool.execute(NOTIFY, CHANNEL)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("other processes could not be woken; they poll", error=str(error))
             await asyncio.sleep(INTERVAL)

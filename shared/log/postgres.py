@@ -29,6 +29,8 @@ from shared.log.port import (
 from shared.log.postgres_schema import SCHEMA
 
 CHANNEL: Final = "keyfold_log"
+# A notification that is lost with a crash is no loss: it need not be flushed to disk, as every transaction that notifies is.
+NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')"
 POLL_SECONDS: Final = 0.25
 FULL: Final = 2_000  # records read of one partition before the next has its turn
 
@@ -175,8 +177,8 @@ class PostgresLogProducer:
             async with connection.transaction():
                 for topic in sorted(by_topic):  # in one order, so that two producers cannot block each other
                     await _append(connection, topic, by_topic[topic])
-            await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
-        self._owner.ring()
+            self._owner.ring()  # readers in this process need not wait for what wakes the others
+            await connection.execute(NOTIFY, CHANNEL)
 
     async def close(self) -> None:
         """Nothing is held between sends."""
