@@ -204,11 +204,20 @@ def parked_drop(
     stream: str,
     position: int,
     reason: Annotated[str, typer.Option(help="Kept on record.", show_default=False)],
+    by: Annotated[str | None, typer.Option(help="Who gives it up; default: the login of the operating system.")] = None,
 ) -> None:
-    """Give up one parked event, for a reason that is kept."""
+    """Give up one parked event, for a reason that is kept; a rebuild passes over it too."""
     from services.upkeep import drop_parked
 
-    run(lambda settings: drop_parked(settings, service, projection, stream, position, reason))
+    run(lambda settings: drop_parked(settings, service, projection, stream, position, reason, by))
+
+
+@parked.command("dropped")
+def parked_dropped(json: Json = False) -> None:
+    """The events that were given up: where, why, by whom, when."""
+    from services.upkeep import list_dropped
+
+    run(lambda settings: list_dropped(settings, json))
 
 
 @app.command()

@@ -54,6 +54,12 @@ def show(title: str, rows: Iterable[Mapping[str, Any]], *, json: bool = False, e
     screen.print(table)
 
 
+def lines(*text: str) -> None:
+    """Whole, however narrow the terminal is."""
+    for line in text:
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Any]:
     """A progress bar; yields `advance(done, total)`. Silent where standard error is no terminal and in JSON runs."""

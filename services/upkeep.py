@@ -1,5 +1,7 @@
 """What operators do: migrate, rebuild, verify, look at lag and parked streams, republish, recover."""
 
+import getpass
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -13,6 +15,7 @@ from shared.kit.settings import WORKER_NEEDS, Settings
 from shared.projections import parked
 from shared.projections.definition import Projection
 from shared.projections.lag import lag, workers
+from shared.projections.parking import place_of, transient
 from shared.projections.reactors import ReactSink
 from shared.projections.rebuild import RebuildReport, rebuild
 from shared.relay.recover import recover
@@ -20,7 +23,6 @@ from shared.relay.relay import Relay
 from shared.relay.republish import republish
 from shared.service.backend import WORKER, Backend
 from shared.service.definition import Service
-from shared.service.process import worker_id
 
 
 @asynccontextmanager
@@ -113,18 +115,25 @@ def _chosen(service: Service, which: str) -> Sequence[Projection]:
         return service.projections
     found = [projection for projection in service.projections if projection.name == which]
     if not found:
-        names = ", ".join(projection.name for projection in service.projections)
-        raise console.CommandError(f"{service.name} has no read model {which!r}; there are {names}")
+        raise _unknown(service, which, [projection.name for projection in service.projections])
     return found
 
 
+def _unknown(service: Service, which: str, names: Sequence[str]) -> console.CommandError:
+    return console.CommandError(f"{service.name} has no read model {which!r}; there are {', '.join(names)}")
+
+
 def _reader(backend: Backend, name: str) -> Projection | ReactSink:
-    """A read model, or a reactor as `keyfold parked list` names it."""
-    sinks = [ReactSink(backend.engine, reactor, backend.commands) for reactor in backend.service.reactors]
-    for sink in sinks:
-        if sink.name == name:
-            return sink
-    return _chosen(backend.service, name)[0]
+    """A read model, or a reactor as `keyfold parked list` names it. Raises CommandError with the names that there are."""
+    service = backend.service
+    readers: list[Projection | ReactSink] = [
+        *service.projections,
+        *(ReactSink(backend.engine, reactor, backend.commands) for reactor in service.reactors),
+    ]
+    for reader in readers:
+        if reader.name == name:
+            return reader
+    raise _unknown(service, name, [reader.name for reader in readers])
 
 
 async def show_lag(settings: Settings, json: bool) -> None:
@@ -176,45 +185,103 @@ def _lag(
 
 
 async def list_parked(settings: Settings, json: bool) -> None:
+    found: list[tuple[str, parked.ParkedStream]] = []
+    async with open_installation(settings) as installation:
+        for service in SERVICES.values():
+            async with installation.backend(service, WORKER) as backend:
+                found += [(service.name, one) for one in await parked.parked_streams(backend.engine)]
+    if json or not found:
+        rows = [{"service": owner, **asdict(one)} for owner, one in found]
+        console.show("Parked streams", rows, json=json, empty="none")
+        return
+    # No table: it would cut ids and commands off at the edge of a narrow terminal.
+    for owner, one in found:
+        console.lines(
+            f"{one.projection} ({owner}, generation {one.generation}, {one.state}): {one.stream_id}",
+            f"  {one.type_name} at position {one.position}, events: {one.events}, since {one.since:%Y-%m-%d %H:%M:%S %Z}",
+            f"  {_failure(one.error, one.place)}",
+            f"  keyfold parked show {owner} {one.projection} {shlex.quote(one.stream_id)}",
+        )
+
+
+async def list_dropped(settings: Settings, json: bool) -> None:
     rows: list[dict[str, object]] = []
     async with open_installation(settings) as installation:
         for service in SERVICES.values():
             async with installation.backend(service, WORKER) as backend:
                 rows += [
-                    {"service": service.name, **asdict(one)} for one in await parked.parked_streams(backend.engine)
+                    {"service": service.name, **asdict(one)} for one in await parked.dropped_events(backend.engine)
                 ]
-    console.show("Parked streams", rows, json=json, empty="none")
+    console.show("Events given up", rows, json=json, empty="none")
+
+
+def _failure(error: str, place: str | None) -> str:
+    return f"{error} (at {place})" if place else error
 
 
 async def show_parked(settings: Settings, name: str, projection: str, stream: str, json: bool) -> None:
+    """Raises CommandError when it is not parked."""
     async with _backend(settings, name) as (_, backend):
         events = await parked.parked_events(backend.engine, projection, stream)
+        if not events:
+            _reader(backend, projection)  # a name that there is not is told first
+            raise _not_parked(projection, stream)
     rows = [
         {
+            "generation": one.generation,
+            "state": one.state,
             "position": one.position,
             "type": one.type_name,
             "error": one.error or "queued behind",
+            "place": one.place,
             "data": orjson.loads(one.data) if json else one.data.decode()[:200],
         }
         for one in events
     ]
-    console.show(f"{projection}: {stream}", rows, json=json, empty="not parked")
+    console.show(f"{projection}: {stream}", rows, json=json)
+
+
+def _not_parked(projection: str, stream: str) -> console.CommandError:
+    return console.CommandError(f"{projection}: {stream} is not parked; `keyfold parked list` shows what is")
 
 
 async def replay_parked(settings: Settings, name: str, projection: str, stream: str) -> None:
-    async with _backend(settings, name) as (_, backend):
-        count = await parked.replay(backend.engine, _reader(backend, projection), stream)
-    console.screen.print(f"{projection}: {count} events of {stream} replayed")
-
-
-async def drop_parked(settings: Settings, name: str, projection: str, stream: str, position: int, reason: str) -> None:
+    """Raises CommandError when it is not parked, or fails again."""
     async with _backend(settings, name) as (_, backend):
         found = _reader(backend, projection)
         try:
-            await parked.drop(backend.engine, found, stream, position, reason=reason, actor=worker_id())
+            count = await parked.replay(backend.engine, found, stream)
+        except Exception as error:
+            if transient(error):
+                raise
+            failure = _failure(f"{type(error).__name__}: {error}", place_of(error))
+            raise console.CommandError(
+                f"{projection}: {stream} still cannot be taken, and stays parked. {failure}"
+            ) from error
+    if not count:
+        raise _not_parked(projection, stream)
+    console.screen.print(f"{projection}: {count} events of {stream} replayed")
+
+
+async def drop_parked(
+    settings: Settings, name: str, projection: str, stream: str, position: int, reason: str, by: str | None
+) -> None:
+    """`by`: who gives it up, by default the login of the operating system. Raises CommandError when it is not parked."""
+    actor = by or _login()
+    async with _backend(settings, name) as (_, backend):
+        found = _reader(backend, projection)
+        try:
+            await parked.drop(backend.engine, found, stream, position, reason=reason, actor=actor)
         except LookupError as unknown:
             raise console.CommandError(str(unknown)) from None
     console.screen.print(f"{projection}: the event of {stream} at position {position} is given up")
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        raise console.CommandError("this user has no login name: say with --by who gives the event up") from None
 
 
 async def republish_events(settings: Settings, name: str, after: int) -> None:

@@ -156,7 +156,7 @@ async def drop(connection: AsyncConnection, projection: Projection, state: str) 
     for number in numbers:
         # First what a worker locks first, in its order: it finishes its batch, or finds itself fenced.
         await lock_checkpoints(connection, projection, number)
-        for table in (tables.generation, tables.checkpoint, tables.parked, tables.dropped, tables.alarm):
+        for table in (tables.generation, tables.checkpoint, tables.parked, tables.alarm):
             await connection.execute(
                 delete(table).where(table.c.projection == projection.name, table.c.generation == number)
             )

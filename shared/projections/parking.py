@@ -1,6 +1,9 @@
 """Where the events of a stream wait that a reader could not take: the bad one, and in order behind it those that came later."""
 
+import sysconfig
+import traceback
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
 
 import asyncpg
 import orjson
@@ -24,7 +27,8 @@ Take = Callable[[Sequence[Delivery], Sequence[Move]], Awaitable[None]]
 
 class Parking:
     """The parked streams of one reader and generation. Partitions keep others away, so memory may be trusted to know them all;
-    that a stream has left, replayed by some other process, only the table tells."""
+    that a stream has left, replayed by some other process, only the table tells. An event that was given up is given up for
+    every generation: a rebuild passes over it."""
 
     def __init__(self, engine: AsyncEngine, reader: str, generation: int) -> None:
         self._engine = engine
@@ -41,8 +45,10 @@ class Parking:
         """(due, to be queued). To be called with the checkpoints locked, as a replay does."""
         if any(one.envelope.stream_id in self._streams for one in deliveries):
             self._streams = set(await self._stored(connection))
-        due = [one for one in deliveries if one.envelope.stream_id not in self._streams]
-        queued = [one for one in deliveries if one.envelope.stream_id in self._streams]
+        given_up = await self._given_up(connection, deliveries)
+        left = [one for one in deliveries if (one.record.topic, one.envelope.position) not in given_up]
+        due = [one for one in left if one.envelope.stream_id not in self._streams]
+        queued = [one for one in left if one.envelope.stream_id in self._streams]
         return due, queued
 
     async def queue(self, connection: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
@@ -70,10 +76,10 @@ class Parking:
             await self.apply(take, deliveries[middle:], rest)
 
     async def _park(self, bad: Delivery, moves: Sequence[Move], error: Exception) -> None:
-        detail = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        detail, place = f"{type(error).__name__}: {error}"[:LONGEST_ERROR], place_of(error)
         async with self._engine.begin() as connection:
             await checkpoints.move(connection, self._reader, self._generation, moves)
-            await connection.execute(insert(tables.parked), [self._row(bad, detail)])
+            await connection.execute(insert(tables.parked), [self._row(bad, detail, place)])
         self._streams.add(bad.envelope.stream_id)
         log.error(
             "stream parked",
@@ -82,7 +88,23 @@ class Parking:
             stream=bad.envelope.stream_id,
             position=bad.envelope.position,
             error=detail,
+            place=place,
         )
+
+    async def _given_up(
+        self, connection: AsyncConnection, deliveries: Sequence[Delivery]
+    ) -> Collection[tuple[str, int]]:
+        """(topic, position) of those that an operator has dropped."""
+        if not deliveries:
+            return ()
+        positions = [each.envelope.position for each in deliveries]
+        one = tables.dropped.c
+        rows = await connection.execute(
+            select(one.topic, one.position).where(
+                one.projection == self._reader, one.position.between(min(positions), max(positions))
+            )
+        )
+        return {(row.topic, row.position) for row in rows}
 
     async def _stored(self, connection: AsyncConnection) -> Collection[str]:
         rows = await connection.execute(
@@ -92,7 +114,7 @@ class Parking:
         )
         return rows.scalars().all()
 
-    def _row(self, delivery: Delivery, error: str | None) -> dict[str, object]:
+    def _row(self, delivery: Delivery, error: str | None, place: str | None = None) -> dict[str, object]:
         record, envelope = delivery.record, delivery.envelope
         return {
             "projection": self._reader,
@@ -105,7 +127,22 @@ class Parking:
             "headers": orjson.dumps(dict(record.headers)),
             "value": record.value,
             "error": error,
+            "place": place,
         }
+
+
+_ROOT = Path(__file__).parents[2]
+_OURS = ("services", "shared")
+_FOREIGN = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def place_of(error: BaseException) -> str | None:
+    """`file:line` of the innermost frame in our code, or None when there is none."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        name, file = str(frame.f_globals.get("__name__")), Path(frame.f_code.co_filename)
+        if file.is_absolute() and (name.split(".", maxsplit=1)[0] in _OURS or not str(file).startswith(_FOREIGN)):
+            return f"{file.relative_to(_ROOT) if file.is_relative_to(_ROOT) else file}:{line}"
+    return None
 
 
 def transient(error: BaseException) -> bool:

@@ -56,15 +56,16 @@ parked = Table(
     Column("headers", LargeBinary, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("error", Text),  # null: queued behind the bad one
+    Column("place", Text),  # file:line where our code raised it
     Column("parked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("parked_stream", "projection", "generation", "stream_id", "position"),
 )
 
+# Without the generation: what was given up stays so when the read model is built anew.
 dropped = Table(
     "dropped",
     metadata,
     Column("projection", Text, primary_key=True),
-    Column("generation", Integer, primary_key=True),
     Column("topic", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True),
     Column("stream_id", Text, nullable=False),
@@ -103,9 +104,29 @@ reaction = Table(
 )
 
 
+# From the tables of earlier releases to those above; each does nothing where it has been done.
+_CHANGES = (
+    f"ALTER TABLE {SCHEMA}.parked ADD COLUMN IF NOT EXISTS place text",
+    f"""
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM information_schema.columns
+                   WHERE table_schema = '{SCHEMA}' AND table_name = 'dropped' AND column_name = 'generation') THEN
+            DELETE FROM {SCHEMA}.dropped d USING {SCHEMA}.dropped newer
+            WHERE (newer.projection, newer.topic, newer.position) = (d.projection, d.topic, d.position)
+              AND newer.generation > d.generation;
+            ALTER TABLE {SCHEMA}.dropped DROP COLUMN generation;
+            ALTER TABLE {SCHEMA}.dropped ADD PRIMARY KEY (projection, topic, position);
+        END IF;
+    END $$
+    """,  # noqa: S608
+)
+
+
 async def migrate_projections(engine: AsyncEngine) -> None:
     """Make the schema and what is missing in it; safe to call from several processes at once."""
     async with engine.begin() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('keyfold projection schema', 0))"))
         await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         await connection.run_sync(metadata.create_all)
+        for statement in _CHANGES:
+            await connection.execute(text(statement))

@@ -1,8 +1,10 @@
 """What operators are told: whether a rebuild was switched to, what is parked and where it failed, who is behind."""
 
+import getpass
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,15 +14,17 @@ import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from services import upkeep
+from services import console, upkeep
+from services.console import CommandError
 from services.installation import Server, service_database
 from shared.contracts.event import Recorded
 from shared.kit.settings import Settings
 from shared.log.open import open_log
+from shared.projections import tables
 from shared.service.backend import open_engine
 from shared.service.definition import Service
 from tests.shared.projections.spine import Spine
-from tests.shared.projections.visits import VISITS, VisitHeld, VisitPlanned, recorded, seller_load, visit_list
+from tests.shared.projections.visits import VISITS, VisitHeld, VisitPlanned, recorded, seller_load, visit, visit_list
 
 SECRET = "a secret of this test only"
 FACTS = recorded(
@@ -103,3 +107,63 @@ async def test_a_verification_that_had_to_park_events_has_failed(
     await house.fold(*BAD)
     assert await house.rebuild(keep=False) is False
     assert "visit_list: 2 events could not be folded or waited behind such a one" in capsys.readouterr().err
+
+
+def _line(text_: str, wanted: str) -> str:
+    return next(line for line in text_.splitlines() if wanted in line)
+
+
+async def test_a_parked_stream_is_listed_whole_with_the_place_and_the_command_to_go_on(
+    house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.screen, "_width", 80)
+    name = "a-visit-whose-name-is-longer-than-half-of-a-line-of-a-terminal"
+    bad = [replace(fact, stream_id=f"visit-{name}") for fact in BAD]
+    await house.fold(*bad)
+    await upkeep.list_parked(house.settings, json=False)
+    said = capsys.readouterr().out
+    assert _line(said, "visit_list (").endswith(f"generation 1, live): visit-{name}")
+    assert "  ValueError: a visit cannot last less than no time (at tests/shared/projections/visits.py:" in said
+    assert f"  keyfold parked show {house.name} visit_list visit-{name}" in said.splitlines()
+    await upkeep.show_parked(house.settings, house.name, "visit_list", f"visit-{name}", json=True)
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["generation"], first["state"], first["position"]) == (1, "live", 2)
+    assert first["place"].startswith("tests/shared/projections/visits.py:")
+    assert (second["error"], second["place"]) == ("queued behind", None)
+
+
+async def test_a_replay_that_fails_again_is_told_with_its_place(house: House) -> None:
+    await house.fold(*BAD)
+    with pytest.raises(CommandError, match=r"visit-a still cannot be taken.*less than no time \(at tests/.*visits.py:"):
+        await upkeep.replay_parked(house.settings, house.name, "visit_list", "visit-a")
+
+
+async def test_what_is_not_parked_and_who_is_not_there_is_said(house: House) -> None:
+    for command in (upkeep.replay_parked, partial(upkeep.show_parked, json=False)):
+        with pytest.raises(CommandError, match="visit_list: visit-z is not parked"):
+            await command(house.settings, house.name, "visit_list", "visit-z")
+        with pytest.raises(CommandError, match="no read model 'visit_lits'; there are visit_list, seller_load"):
+            await command(house.settings, house.name, "visit_lits", "visit-z")
+
+
+async def test_what_was_given_up_stays_so_through_a_rebuild_and_is_listed(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await house.fold(*BAD)
+    drop = partial(upkeep.drop_parked, house.settings, house.name, "visit_list", "visit-a", 2, "typing error")
+    await drop("zhao")
+    await upkeep.replay_parked(house.settings, house.name, "visit_list", "visit-a")
+    assert await house.rebuild() is True
+    assert await house.rebuild() is True  # the generation in which it was dropped is gone
+    assert [(row["visit_id"], row["minutes"]) for row in await house.spine.rows(visit_list, visit)] == [("a", 5)]
+    assert await house.spine.rows_in(tables.parked) == []
+    capsys.readouterr()
+    await upkeep.list_dropped(house.settings, json=True)
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["position"], row["stream_id"], row["reason"], row["by"]) == (2, "visit-a", "typing error", "zhao")
+
+
+async def test_who_gives_an_event_up_is_by_default_the_login(house: House) -> None:
+    await house.fold(*BAD)
+    await upkeep.drop_parked(house.settings, house.name, "visit_list", "visit-a", 2, "typing error", None)
+    assert [row["actor"] for row in await house.spine.rows_in(tables.dropped)] == [getpass.getuser()]

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.projections import parked, tables
+from shared.projections.tables import migrate_projections
 from tests.shared.projections.spine import Spine, in_one_partition
 from tests.shared.projections.visits import VisitHeld, VisitPlanned, recorded, visit, visit_list
 
@@ -116,3 +117,20 @@ async def _mend(spine: Spine) -> None:
         await connection.execute(
             text("UPDATE projection.parked SET value = convert_to('{\"minutes\": 1}', 'UTF8') WHERE position = 3")
         )
+
+
+async def test_the_record_of_an_earlier_release_of_what_was_given_up_is_kept_once(spine: Spine) -> None:
+    columns = "projection, generation, topic, position, stream_id, reason, actor"
+    async with spine.engine.begin() as connection:
+        for statement in (
+            "ALTER TABLE projection.dropped DROP CONSTRAINT dropped_pkey, ADD COLUMN generation integer",
+            "ALTER TABLE projection.dropped ADD PRIMARY KEY (projection, generation, topic, position)",
+            "ALTER TABLE projection.parked DROP COLUMN place",
+            f"INSERT INTO projection.dropped ({columns}) VALUES ('visit_list', 1, 't', 3, 's', 'r1', 'a')",
+            f"INSERT INTO projection.dropped ({columns}) VALUES ('visit_list', 2, 't', 3, 's', 'r2', 'a')",
+        ):
+            await connection.execute(text(statement))
+    for _ in range(2):
+        await migrate_projections(spine.engine)
+    assert [(row["position"], row["reason"]) for row in await spine.rows_in(tables.dropped)] == [(3, "r2")]
+    assert await spine.rows_in(tables.parked) == []
