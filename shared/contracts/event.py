@@ -98,10 +98,6 @@ def entity_of(stream_id: str) -> str:
     return stream_id.split("-", 1)[1]
 
 
-def category_of(stream_id: str) -> str:
-    return stream_id.split("-", 1)[0]
-
-
 class Contract:
     """All event types that one service publishes, with the upcasters of their older versions."""
 

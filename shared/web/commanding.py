@@ -4,7 +4,7 @@ A route says what is decided, and nothing else::
 
     @router.post("/opportunities/{opportunity_id}/comments", **ANSWERS)
     async def comment(opportunity_id: EntityId, body: Comment, command: Commanding) -> Response:
-        return await command.run(body, lambda work: change(work, opportunity_id, [body], command.may))
+        return await command.run(body, lambda work: change(work, opportunity_id, [body], within(command.scope)))
 """
 
 import asyncio
@@ -95,7 +95,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 ANSWERS: dict[str, Any] = {"response_model": CommandAnswer, "responses": PROBLEMS}
 
 
-def backend_of(request: Request) -> Backend:
+async def backend_of(request: Request) -> Backend:
     backend: Backend = request.app.state.backend
     return backend
 

@@ -29,6 +29,7 @@ from shared.projections.tokens import BadTokenError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
+UNREADABLE = "There was an error parsing the body"  # the framework's word for JSON that broke its parser
 MOST_ECHOED = 200  # characters of a wrong input that are shown back
 MOST_FAULTS = 50
 _NOT_JSON = {"model_attributes_type", "model_type", "dict_type", "list_type"}  # what bytes are not
@@ -163,6 +164,10 @@ def problem_of(error: Exception) -> ProblemError | None:
             return _invalid(error)
         case BodyTooLargeError():
             return ProblemError(413, "body_too_large", str(error.detail))
+        case HTTPException() if error.status_code == 400 and error.detail == UNREADABLE:
+            return ProblemError(
+                400, "broken_json", "the body cannot be read: it is nested too deep, or a number is too long"
+            )
         case HTTPException():
             return ProblemError(error.status_code, _code(error.status_code), _detail(error), headers=error.headers)
         case PoolTimeoutError():

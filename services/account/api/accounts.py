@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.account.api.asking import (
     ACCOUNT_COMMANDS,
+    HOUSE_COMMANDS,
     READS,
     Collection,
     EntityId,
@@ -123,7 +124,7 @@ async def account_tree(
 @router.put(
     "/by-external/{system}/{external_id:path}",
     summary="Make the account that another system knows so, or change what differs",
-    **creating(ACCOUNT_COMMANDS),
+    **creating(HOUSE_COMMANDS),
 )
 async def put_account(
     system: SystemName, external_id: TheirId, body: AccountInput, command: Commanding, where: Collection
@@ -148,7 +149,7 @@ async def details(entity_id: EntityId, body: AccountDetails, command: Commanding
     return await command.run(body, changed(lambda work: change_account_details(work, str(entity_id), body)))
 
 
-@router.post("/{entity_id}/parent", summary="Hang an account under another, or under none", **ACCOUNT_COMMANDS)
+@router.post("/{entity_id}/parent", summary="Hang an account under another, or under none", **HOUSE_COMMANDS)
 async def parent(entity_id: EntityId, body: AccountParent, command: Commanding) -> Response:
     return await command.run(body, changed(lambda work: move_account(work, str(entity_id), body)))
 
@@ -158,7 +159,7 @@ async def flags(entity_id: EntityId, body: AccountFlags, command: Commanding) ->
     return await command.run(body, changed(lambda work: flag_account(work, str(entity_id), body)))
 
 
-add_external_ids(router, ACCOUNT, ACCOUNT_COMMANDS)
+add_external_ids(router, ACCOUNT, HOUSE_COMMANDS)
 add_history(router, ACCOUNT)
 
 

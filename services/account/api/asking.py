@@ -24,8 +24,10 @@ from shared.web.problems import bad_request
 
 EVERYBODY = Depends(needs(*ROLES))
 ACCOUNT_ROLES = ("seller", "manager", "executive", "operations", "integration")
+"""Who registers accounts and says what is known of them: whoever meets the customer."""
 HOUSE_ROLES = ("executive", "operations", "integration")
-"""Teams decide whose records somebody sees, so neither sellers nor managers change people, teams and products themselves."""
+"""Who changes what others' figures rest on: teams decide whose records somebody sees, an account's parent where its money counts,
+an external id what an import meets, and a table or a batch changes many at once. Neither sellers nor managers do."""
 
 READS: dict[str, Any] = {"dependencies": [EVERYBODY], "responses": PROBLEMS}
 ACCOUNT_COMMANDS: dict[str, Any] = ANSWERS | {"dependencies": [Depends(needs(*ACCOUNT_ROLES))]}
@@ -73,7 +75,7 @@ def upserted(entity: Entity[Any], system: str, external_id: str, act: Act) -> De
     return decide
 
 
-def collection_of(request: Request) -> str:
+async def collection_of(request: Request) -> str:
     """`/account/accounts/`, what an id is put behind; for `/account/accounts` and `/account/accounts/by-external/crm/Acme`."""
     root, path = request.scope.get("root_path", "").rstrip("/"), request.url.path.partition("/by-external/")[0]
     return f"{path}/" if path.startswith(f"{root}/") else f"{root}{path}/"

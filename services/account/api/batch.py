@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
-from services.account.api.asking import ACCOUNT_ROLES, created, upserted
+from services.account.api.asking import HOUSE_ROLES, created, upserted
 from services.account.commands import register_account, upsert_account
 from services.account.domain.account import AccountInput
 from services.account.domain.values import Command, ExternalId, System, Value
@@ -53,7 +53,7 @@ class AccountBatch(Value):
 @router.post(
     "/accounts:batch",
     summary="Register or change many accounts",
-    dependencies=[Depends(needs(*ACCOUNT_ROLES))],
+    dependencies=[Depends(needs(*HOUSE_ROLES))],
     responses=PROBLEMS,
 )
 async def post_accounts(body: AccountBatch, command: Commanding) -> BatchAnswer:

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from services.account.api.asking import ACCOUNT_ROLES, HOUSE_ROLES
+from services.account.api.asking import HOUSE_ROLES
 from services.account.domain.values import System
-from services.account.loading.kinds import ACCOUNTS, LOADABLE, Loadable
+from services.account.loading.kinds import LOADABLE, Loadable
 from services.account.loading.rows import ReadRows, read_rows
 from services.account.loading.run import Result, run_items
 from services.account.loading.table import MOST_ROWS, read_table
@@ -134,4 +134,4 @@ def _refused(command: Commander, line: int, error: Exception) -> RowAnswer:
 
 
 for _kind in LOADABLE:
-    _add(_kind, *(ACCOUNT_ROLES if _kind is ACCOUNTS else HOUSE_ROLES))
+    _add(_kind, *HOUSE_ROLES)

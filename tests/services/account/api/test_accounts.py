@@ -188,7 +188,15 @@ async def test_who_may(service: RunningService) -> None:
         assert (await client.get("/accounts")).status_code == 200
         problem(await client.post("/accounts", json={"name": "Acme"}), 403, "role_missing")
     async with service.client("li", "seller") as client:
-        assert (await client.post("/accounts", json={"name": "Acme"})).status_code == 201
+        made = await client.post("/accounts", json={"name": "Acme"})
+        assert made.status_code == 201
+        acme = f"/accounts/{made.json()['id']}"
+        assert (await client.post(f"{acme}/name", json={"name": "Acme AG"})).status_code == 200
+        link = {"system": "crm", "external_id": "1"}
+        problem(await client.post(f"{acme}/parent", json={"parent": None}), 403, "role_missing")
+        problem(await client.post(f"{acme}/external-ids", json=link), 403, "role_missing")
+        problem(await client.put("/accounts/by-external/crm/1", json={"name": "Acme"}), 403, "role_missing")
+        problem(await client.post("/accounts:batch", json=[{"name": "Acme"}]), 403, "role_missing")
         problem(await client.post("/people", json={"name": "Li"}), 403, "role_missing")
         problem(await client.post("/teams", json={"name": "T"}), 403, "role_missing")
         problem(await client.post("/products", json={"name": "P"}), 403, "role_missing")
