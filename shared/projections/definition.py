@@ -73,12 +73,14 @@ class Projection:
         self.sources = tuple(sources)
         self.metadata = MetaData(schema=name)  # a placeholder: queries translate it to the schema of a generation
         self.handlings: dict[type[Event], Handling] = {}
+        self._shape: str | None = None
 
     def table(self, name: str, *parts: Column[Any] | Constraint | Index) -> Table:
         """Raises ValueError for a table without a primary key: its first column names the group of a row."""
         made = Table(name, self.metadata, *parts)
         if not made.primary_key.columns:
             raise ValueError(f"{self.name}: table {name} has no primary key")
+        self._shape = None
         return made
 
     def on(self, *events: type[Event], key: KeyFunction = _entity) -> Callable[[Handler], Handler]:
@@ -104,9 +106,11 @@ class Projection:
     @property
     def shape(self) -> str:
         """A digest of the tables as code has them: a generation of another shape is not for this code."""
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        text = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in self.tables)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        if self._shape is None:  # every read asks
+            dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+            text = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in self.tables)
+            self._shape = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._shape
 
     @property
     def shares_groups(self) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -196,10 +196,10 @@ async def caller(
 CallerNow = Annotated[Caller, Depends(caller)]
 
 
-def needs(*roles: str) -> Callable[[Caller], Caller]:
+def needs(*roles: str) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency: the caller has one of these roles, else 403."""
 
-    def check(who: CallerNow) -> Caller:
+    async def check(who: CallerNow) -> Caller:  # a plain function would be run in a thread
         if not who.roles & frozenset(roles):
             has = ", ".join(sorted(who.roles)) or "none"
             raise ProblemError(

@@ -25,7 +25,7 @@ def preferred(accept_language: str | None) -> Language:
     return best[1]
 
 
-def language(
+async def language(
     accept_language: Annotated[
         str | None, Header(description="`en` or `zh-CN`: the language of labels.", examples=["zh-CN"])
     ] = None,

@@ -157,7 +157,7 @@ class Asking:
         return f"{self.root}/opportunities?{urlencode(asked, doseq=True)}"
 
 
-def _asking(
+async def _asking(
     request: Request, backend: BackendNow, connection: Connection, scope: ScopeNow, language: LanguageNow
 ) -> Asking:
     return Asking(backend, connection, scope, language, str(request.scope.get("root_path", "")))

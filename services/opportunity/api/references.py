@@ -71,7 +71,7 @@ class Organisation:
         return Known(frozenset((row.kind, str(row.id)) for row in rows))
 
 
-def _organisation(backend: BackendNow, _: ScopeNow) -> Organisation:
+async def _organisation(backend: BackendNow, _: ScopeNow) -> Organisation:
     """The caller's scope is found in the same copy, after it shows what the caller's position names."""
     return Organisation(backend)
 
