@@ -11,7 +11,7 @@ from shared.kit.clock import Clock
 from shared.projections.definition import Projection
 from shared.projections.reactors import Reactor
 from shared.scheduler.worker import DueRule
-from shared.service.visibility import Find
+from shared.service.visibility import Find, nobody
 
 Seed = Callable[[Commands, Clock], Awaitable[None]]
 DueRules = Callable[[Commands], Sequence[DueRule]]
@@ -32,8 +32,8 @@ class Service:
     contract: Contract
     projections: tuple[Projection, ...]
     routers: tuple[APIRouter, ...]
-    find: Find
-    found_in: tuple[Projection, ...]
+    find: Find = nobody
+    found_in: tuple[Projection, ...] = ()
     reactors: tuple[Reactor, ...] = ()
     due_rules: DueRules = no_rules
     seed: Seed | None = None

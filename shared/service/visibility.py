@@ -37,6 +37,11 @@ Find = Callable[[AsyncConnection, str, datetime], Awaitable[Scope]]
 """(connection, subject of the token, now) → the scope that teams and their managers give; NOTHING for a stranger."""
 
 
+async def nobody(_connection: AsyncConnection, _subject: str, _now: datetime) -> Scope:
+    """Of a service that knows nobody: its records are for the roles that see everything."""
+    return NOTHING
+
+
 class Scopes:
     """Scopes of logins, remembered for a second: every command asks, teams change once a month."""
 

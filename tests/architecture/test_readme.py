@@ -3,24 +3,26 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from services.catalogue import SERVICES
 from services.cli import Name
-from shared.kit.settings import PREFIX, Settings
+from shared.kit.settings import API_NEEDS, PREFIX, WORKER_NEEDS, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_setting_stands_in_the_table_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(KEYFOLD_\w+)` \| (.+) \|$", README, re.MULTILINE))
-    expected = {}
+    rows = re.findall(r"^\| `(KEYFOLD_\w+)` \| (.+) \|(.*)\|$", README, re.MULTILINE)
+    expected = []
     for name, setting in Settings.model_fields.items():
         default = "" if setting.default is None else f"; default `{setting.default}`"
-        expected[PREFIX + name.upper()] = f"{setting.description}{default}"
+        needed = " API, worker " if name in WORKER_NEEDS else " API " if name in API_NEEDS else "  "
+        expected.append((PREFIX + name.upper(), f"{setting.description}{default}", needed))
     assert rows == expected
 
 
@@ -44,6 +46,12 @@ def test_every_command_that_it_names_exists(command: str) -> None:
     keyfold = Path(sys.executable).with_name("keyfold")
     done = subprocess.run([keyfold, *command.split(), "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_import_rules_name_every_service() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    listed = [rule.get("modules") or rule["source_modules"] for rule in rules[:2]]
+    assert [sorted(names) for names in listed] == [sorted(f"services.{name}" for name in SERVICES)] * 2
 
 
 def test_the_command_line_knows_every_service() -> None:
