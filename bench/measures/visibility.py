@@ -1,11 +1,13 @@
 """From the command to the funnel that shows it, both over HTTP, while 500 commands a second come in: embedded and through Kafka.
 
 Commands come at their times, whether or not those before them are answered (an open loop). One in twenty is followed by the funnel,
-asked for with the position of its answer; what counts is the time from when the command was due to when the funnel is there.
+asked for with the position of its answer; what counts is the time from when the command was due to when the funnel is there. A
+funnel that is turned away (503) counts as never.
 """
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -104,7 +106,12 @@ async def _round(client: Client, prefix: str, opportunities: list[str], seconds:
         taken.answered.append(loop.time() - due)
         if number % SAMPLED == 0:
             token = answer.header("Keyfold-Position")
-            expect(await client.get(f"{prefix}/funnel?group_by=state", Keyfold_Position=token), 200)
+            shown = await client.get(f"{prefix}/funnel?group_by=state", Keyfold_Position=token)
+            if shown.status == 503:
+                taken.refused += 1
+                taken.seen.append(math.inf)
+                return
+            expect(shown, 200)
             taken.seen.append(loop.time() - due)
 
     async with asyncio.TaskGroup() as group:
