@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 import structlog
 from sqlalchemy import ColumnElement, delete, func, select, text
@@ -19,11 +20,14 @@ log = structlog.get_logger(__name__)
 
 
 class Assignment:
-    """One worker's heartbeat and its share. A share that is out of date does no harm: checkpoints fence."""
+    """One worker's heartbeat and its share. A share that is out of date does no harm: checkpoints fence. `shapes` tells the
+    others which tables its code has, by projection.
+    """
 
-    def __init__(self, engine: AsyncEngine, worker_id: str) -> None:
+    def __init__(self, engine: AsyncEngine, worker_id: str, shapes: Mapping[str, str] | None = None) -> None:
         self._engine = engine
         self.worker_id = worker_id
+        self._shapes = dict(shapes or {})
         self.current: frozenset[int] = frozenset()
 
     async def share(self) -> frozenset[int]:
@@ -47,9 +51,10 @@ class Assignment:
 
     async def _beat(self) -> None:
         now = func.clock_timestamp()
-        beat = insert(worker).values(worker_id=self.worker_id, seen_at=now)
+        signs = {"seen_at": now, "shapes": self._shapes}
+        beat = insert(worker).values(worker_id=self.worker_id, **signs)
         async with self._engine.begin() as connection:
-            await connection.execute(beat.on_conflict_do_update(index_elements=["worker_id"], set_={"seen_at": now}))
+            await connection.execute(beat.on_conflict_do_update(index_elements=["worker_id"], set_=signs))
             living = await connection.execute(select(worker.c.worker_id).where(alive()))
             workers = sorted({self.worker_id, *living.scalars()})
             await connection.execute(_FORGET_DEAD)

@@ -1,15 +1,23 @@
 """Generations: each a schema of its own with its own checkpoints; one row says which is live.
 
 Tables that were changed in code are a new generation. During a deploy each process keeps to the newest one that has the shape
-it knows: the former release reads and follows the old one until that is dropped.
+it knows: the former release reads and follows the old one until that is dropped. A worker drops it when nobody needs it any more.
 """
 
-from sqlalchemy import delete, func, insert, select, text, update
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from sqlalchemy import and_, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from shared.projections import tables
+from shared.projections.assignment import alive
 from shared.projections.definition import Projection
+
+# How long an old generation stays at least. Workers are replaced before the processes that answer requests: those of the former
+# release may still read the old one, though none of their workers lives.
+RETIRED_SECONDS = 600.0
 
 
 def schema_of(projection: Projection, generation: int) -> str:
@@ -135,7 +143,9 @@ async def switch(connection: AsyncConnection, projection: Projection, generation
     await _lock(connection, projection)
     mine = tables.generation.c.projection == projection.name
     await connection.execute(
-        update(tables.generation).where(mine, tables.generation.c.state == "live").values(state="old")
+        update(tables.generation)
+        .where(mine, tables.generation.c.state == "live")
+        .values(state="old", old_since=func.now())
     )
     await connection.execute(
         update(tables.generation).where(mine, tables.generation.c.generation == generation).values(state="live")
@@ -154,14 +164,63 @@ async def drop(connection: AsyncConnection, projection: Projection, state: str) 
     )
     numbers = list(rows.scalars())
     for number in numbers:
-        # First what a worker locks first, in its order: it finishes its batch, or finds itself fenced.
-        await lock_checkpoints(connection, projection, number)
-        for table in (tables.generation, tables.checkpoint, tables.parked, tables.alarm):
-            await connection.execute(
-                delete(table).where(table.c.projection == projection.name, table.c.generation == number)
-            )
-        await connection.execute(DropSchema(schema_of(projection, number), cascade=True, if_exists=True))
+        await _drop(connection, projection, number)
     return numbers
+
+
+async def drop_retired(engine: AsyncEngine, projection: Projection) -> list[int]:
+    """Drop the generations that have been old for long enough and that nobody reads or follows: those of this code's shape,
+    because it has a newer one, and those of a shape that no living worker has. Their numbers.
+    """
+    async with engine.begin() as connection:
+        if not await _retired(connection, projection):
+            return []
+        await _lock(connection, projection)
+        numbers = await _retired(connection, projection)
+        for number in numbers:
+            await _drop(connection, projection, number)
+    return numbers
+
+
+async def _retired(connection: AsyncConnection, projection: Projection) -> list[int]:
+    made = tables.generation.c
+    long_ago = func.coalesce(made.old_since, made.made_at) < func.now() - timedelta(seconds=RETIRED_SECONDS)
+    rows = await connection.execute(
+        select(made.generation, made.shape, and_(made.state == "old", long_ago).label("expired"))
+        .where(made.projection == projection.name, made.state != "building")
+        .order_by(made.generation)
+    )
+    built = rows.all()
+    expired = [row for row in built if row.expired]
+    if not expired:
+        return []
+    living = await living_shapes(connection)
+    ours = max((row.generation for row in built if row.shape == projection.shape), default=0)
+    return [
+        row.generation
+        for row in expired
+        if (row.generation < ours if row.shape == projection.shape else not kept_up(living, projection.name, row.shape))
+    ]
+
+
+async def living_shapes(connection: AsyncConnection) -> list[Mapping[str, str] | None]:
+    """Of each living worker: projection → shape of its tables. None for a worker that does not tell."""
+    return list(await connection.scalars(select(tables.worker.c.shapes).where(alive())))
+
+
+def kept_up(living: Sequence[Mapping[str, str] | None], name: str, shape: str) -> bool:
+    """May one of the living workers follow a generation of this shape?"""
+    return any(shapes is None or shapes.get(name) == shape for shapes in living)
+
+
+async def _drop(connection: AsyncConnection, projection: Projection, number: int) -> None:
+    # First what a worker locks first, in its order: it finishes its batch, or finds itself fenced.
+    await lock_checkpoints(connection, projection, number)
+    for table in (tables.generation, tables.checkpoint, tables.parked, tables.alarm):
+        await connection.execute(
+            delete(table).where(table.c.projection == projection.name, table.c.generation == number)
+        )
+    await connection.execute(DropSchema(schema_of(projection, number), cascade=True, if_exists=True))
 
 
 async def lock_checkpoints(connection: AsyncConnection, projection: Projection, generation: int) -> None:

@@ -1,4 +1,5 @@
-"""A worker of a service: keeps its share of every read model up to date, and lets its reactors act."""
+"""A worker of a service: keeps its share of every read model up to date, drops generations that nobody needs any more, and lets
+its reactors act."""
 
 import asyncio
 import contextlib
@@ -45,7 +46,8 @@ class Runner:
         self._engine = engine
         self._log = source
         self._projections = projections
-        self._assignment = Assignment(engine, worker_id)
+        shapes = {projection.name: projection.shape for projection in projections}
+        self._assignment = Assignment(engine, worker_id, shapes)
         self._bell = bell
         self._acting = acting
         self._missed: set[str] = set()
@@ -74,6 +76,7 @@ class Runner:
         followers: dict[Followed, asyncio.Event] = {}
         while not stop.is_set():
             try:
+                await self._drop_retired()
                 wanted = await self._wanted()
             except DATABASE_ERRORS as error:
                 log.warning("cannot look for new generations", error=f"{type(error).__name__}: {error}")
@@ -94,6 +97,11 @@ class Runner:
 
     def _follower(self, sink: Sink, group: str | None) -> Follower:
         return Follower(self._engine, self._log, sink, self._assignment, self._bell, group)
+
+    async def _drop_retired(self) -> None:
+        for projection in self._projections:
+            for number in await generations.drop_retired(self._engine, projection):
+                log.info("old generation dropped", projection=projection.name, generation=number)
 
     async def _wanted(self) -> set[Followed]:
         wanted: set[Followed] = set()

@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 SCHEMA = "projection"
@@ -28,6 +29,7 @@ generation = Table(
     Column("state", String(10), nullable=False),  # building, live, old
     Column("shape", String(16), nullable=False),  # of its tables
     Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("old_since", DateTime(timezone=True)),
     Index("generation_one_live", "projection", unique=True, postgresql_where=text("state = 'live'")),
 )
 
@@ -79,6 +81,7 @@ worker = Table(
     metadata,
     Column("worker_id", Text, primary_key=True),
     Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("shapes", JSONB(none_as_null=True)),  # projection → shape of its tables in the worker's code; null: not told
 )
 
 alarm = Table(
@@ -107,6 +110,8 @@ reaction = Table(
 # From the tables of earlier releases to those above; each does nothing where it has been done.
 _CHANGES = (
     f"ALTER TABLE {SCHEMA}.parked ADD COLUMN IF NOT EXISTS place text",
+    f"ALTER TABLE {SCHEMA}.generation ADD COLUMN IF NOT EXISTS old_since timestamptz",
+    f"ALTER TABLE {SCHEMA}.worker ADD COLUMN IF NOT EXISTS shapes jsonb",
     f"""
     DO $$ BEGIN
         IF EXISTS (SELECT FROM information_schema.columns
