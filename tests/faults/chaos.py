@@ -13,7 +13,7 @@ T = TypeVar("T")
 SEED = "KEYFOLD_SEED"
 SOAK = "KEYFOLD_SOAK"
 BOOK = "KEYFOLD_FAULTS_BOOK"  # a file that gets a line of figures from every test
-SOAK_STRENGTH = 4
+SOAK_STRENGTH = 2
 PATIENCE = 90.0  # seconds; what is not there by then will not come
 
 

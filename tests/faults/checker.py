@@ -16,7 +16,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer
 
 from tests.faults.chaos import PATIENCE
-from tests.faults.load import Journal
+from tests.faults.load import KEYED, Journal
 
 MARK = 1_000_003
 Rows = Mapping[str, tuple[int, ...]]
@@ -153,7 +153,7 @@ def check_one_effect(history: Sequence[Fact], journal: Journal) -> None:
 def check_finished(history: Sequence[Fact], journal: Journal) -> None:
     """After everything was asked once more, every keyed command has been carried out."""
     done = {fact.data["key"] for fact in history}
-    missing = [key for key, asked in journal.asked.items() if asked.kind in ("count", "pair") and key not in done]
+    missing = [key for key, asked in journal.asked.items() if asked.kind in KEYED and key not in done]
     if missing:
         raise ViolationError("acknowledged is durable", f"asked again and answered, yet not there: {missing[:10]}")
 

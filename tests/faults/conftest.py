@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -12,10 +10,8 @@ import pytest_asyncio
 from tests.faults import chaos as dice
 from tests.faults.chaos import Chaos
 from tests.faults.installation import Server, Town, issuer, settings_of
-from tests.faults.load import Load
 from tests.faults.processes import Processes
-from tests.faults.scene import Scene
-from tests.faults.tally import TALLY
+from tests.faults.scene import Scene, open_scene
 
 FAILED = pytest.StashKey[bool]()
 
@@ -44,7 +40,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed and "chaos" in getattr(item, "fixturenames", ()):
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
         item.stash[FAILED] = True
         report.sections.append(("to throw the same dice", f"{dice.SEED}={dice.chosen_seed()} pytest '{item.nodeid}'"))
     return report
@@ -56,19 +52,6 @@ async def processes(tmp_path: Path) -> AsyncIterator[Processes]:
     made = Processes(tmp_path)
     yield made
     await made.clear_away()
-
-
-@asynccontextmanager
-async def open_scene(dsn: str, log_url: str, chaos: Chaos, processes: Processes) -> AsyncIterator[Scene]:
-    topic = f"keyfold.tally-{uuid4().hex}.events"
-    before, TALLY.topic = TALLY.topic, topic
-    try:
-        made = Scene(dsn, log_url, topic, chaos, processes, Load(processes, dsn, topic, chaos))
-        await made.set_up()
-        yield made
-    finally:
-        await processes.clear_away()
-        TALLY.topic = before
 
 
 @pytest_asyncio.fixture(loop_scope="session")

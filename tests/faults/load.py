@@ -17,11 +17,14 @@ from tests.faults.processes import EndedError, Processes, Program
 THINK = 0.01  # seconds: a quick form leaves the machine to the processes that start meanwhile
 
 
+KEYED = ("count", "pair", "open")
+
+
 class CallerOptions(BaseModel):
-    """`mix`: how to write → how often, of `count` (a keyed command), `pair` (one on two lines), `race` (an asserted version, no
-    command id), `bulk`, `graded` (raw, v2 of its event). `count` 0: until it is stopped. `bad`: share of counts that are bad.
-    `think`: seconds between two commands of a task. `finish`: journals of others, whose keyed commands are asked once more: all
-    without an answer, many that had one.
+    """`mix`: how to write → how often, of `count` (a keyed command), `pair` (one on two lines), `open` (one that begins a line of
+    its own and is refused the second time), `race` (an asserted version, no command id), `bulk`, `graded` (raw, v2 of its event).
+    `count` 0: until it is stopped. `bad`: share of counts that are bad. `think`: seconds between two commands of a task.
+    `finish`: journals of others, whose keyed commands are asked once more: all without an answer, many that had one.
     """
 
     dsn: str
@@ -109,7 +112,7 @@ class Load:
             name=name,
             seed=self.chaos.dice.randrange(2**32),
             lines=list(lines),
-            **{"think": THINK / self.chaos.strength**2} | options,
+            **{"think": THINK / self.chaos.strength**3} | options,
         )
         self.journals.append(journal)
         started = await self.processes.start("caller", name, made)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -138,3 +139,16 @@ class Scene:
 
 def lines(n: int) -> list[str]:
     return [f"line{number}" for number in range(n)]
+
+
+@asynccontextmanager
+async def open_scene(dsn: str, log_url: str, chaos: Chaos, processes: Processes) -> AsyncIterator[Scene]:
+    topic = f"keyfold.tally-{uuid4().hex}.events"
+    before, TALLY.topic = TALLY.topic, topic
+    try:
+        made = Scene(dsn, log_url, topic, chaos, processes, Load(processes, dsn, topic, chaos))
+        await made.set_up()
+        yield made
+    finally:
+        await processes.clear_away()
+        TALLY.topic = before

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.kit.postgres_server import start_postgres
+from shared.kit.telemetry import configure_logging
 from shared.testing.servers import NoKafka, _local_broker
 from tests.faults.chaos import BOOK, SEED, SOAK
 from tests.faults.processes import ROOT
@@ -67,7 +68,7 @@ def one_round(promise: Promise, seed: int, minutes: float, named: dict[str, str]
     book, out = folder / "book", folder / f"{promise.name}-{seed}.out"
     book.unlink(missing_ok=True)
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", f"tests/faults/test_{promise.name}.py", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", f"tests/faults/test_{promise.name}.py", "-q"]
     command += ["--basetemp", str(folder / "rounds"), "--show-capture=no"]
     environment = os.environ | named | {SEED: str(seed), SOAK: f"{minutes:g}", BOOK: str(book)}
     with out.open("wb") as said:
@@ -98,7 +99,7 @@ def soak(minutes: float, seed: int, folder: Path) -> list[Promise]:
     until = time.monotonic() + minutes * 60
     with servers(folder) as named:
         while True:
-            for promise in promises:
+            for promise in seeds.sample(promises, len(promises)):
                 one_round(promise, seeds.randrange(1_000_000), minutes, named, folder)
                 told = f"{promise.name}: {promise.figures['seconds']} s, {promise.figures['violations']} violations"
                 print(f"{time.strftime('%H:%M:%S')} {told}", file=sys.stderr, flush=True)
@@ -133,6 +134,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(os.environ.get(SEED) or secrets.randbelow(1_000_000)))
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args()
+    configure_logging("error", "text")  # standard output is for the figures
     folder = Path(tempfile.mkdtemp(prefix="keyfold-soak-"))
     print(f"{SEED}={options.seed}", file=sys.stderr, flush=True)
     promises = soak(options.minutes, options.seed, folder)

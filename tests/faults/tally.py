@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Integer, Text
 
 from shared.contracts.event import Contract, Event, Recorded, stream_of
+from shared.contracts.refusal import refuse
 from shared.eventstore.aggregate import Aggregate
 from shared.eventstore.commands import Decide, Work
 from shared.eventstore.types import JsonObject
@@ -58,13 +59,18 @@ def stream(line: str) -> str:
     return stream_of("tally", line)
 
 
-def count(key: str, caller: str, lines: Sequence[str], n: int, *, bad: bool = False) -> Decide:
-    """Count `n` in each line. The answer depends on the state, so that a second execution would give another one."""
+def count(key: str, caller: str, lines: Sequence[str], n: int, *, bad: bool = False, first: bool = False) -> Decide:
+    """Count `n` in each line. The answer depends on the state, so that a second execution would give another one; with `first`,
+    which refuses a line that is there already, it would be refused.
+    """
 
     async def decide(work: Work) -> JsonObject:
         totals = {}
         for line in lines:
-            totals[line] = (await work.state(LINE, line)).state + n
+            loaded = await work.state(LINE, line)
+            if first and loaded.exists:
+                raise refuse("exists", f"{line} is there already")
+            totals[line] = loaded.state + n
             work.append(LINE, line, Counted(key=key, caller=caller, n=n, bad=bad))
         return {"key": key, "totals": totals}
 

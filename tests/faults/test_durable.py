@@ -4,10 +4,9 @@ import asyncio
 
 from tests.faults.chaos import Chaos
 from tests.faults.checker import check_finished, check_published, check_read_models, read_log
-from tests.faults.conftest import open_scene
 from tests.faults.installation import Server
 from tests.faults.processes import Processes
-from tests.faults.scene import lines
+from tests.faults.scene import lines, open_scene
 
 
 async def test_what_was_acknowledged_survives_the_death_of_the_database(
@@ -17,7 +16,7 @@ async def test_what_was_acknowledged_survives_the_death_of_the_database(
         load = scene.load
         worker = await scene.worker()
         for _ in range(2):
-            await load.start(lines(40), mix={"count": 4, "pair": 1, "race": 1, "bulk": 1})
+            await load.start(lines(40), mix={"count": 4, "pair": 1, "open": 1, "race": 1, "bulk": 1})
         for _ in range(2 * chaos.strength):
             await load.more(chaos.dice.randrange(50, 800))
             await asyncio.to_thread(chaos.kill, server)

@@ -7,7 +7,7 @@ from tests.faults.load import Journal
 from tests.faults.scene import Scene, lines
 
 WRITERS = (
-    {"mix": {"count": 3, "pair": 2}},
+    {"mix": {"count": 2, "pair": 2, "open": 1}},
     {"mix": {"count": 1, "race": 3, "graded": 1}},
     {"mix": {"count": 2, "bulk": 1}},
     {"mix": {"race": 1, "pair": 1}},

@@ -7,9 +7,8 @@ from typing import Any
 
 from tests.faults.chaos import Chaos
 from tests.faults.checker import check_published, read_log
-from tests.faults.conftest import open_scene
 from tests.faults.processes import Processes, Program
-from tests.faults.scene import Scene, lines
+from tests.faults.scene import Scene, lines, open_scene
 
 
 async def _relay(scene: Scene) -> Program:

@@ -12,13 +12,14 @@ import asyncpg
 import orjson
 import uvloop
 
+from shared.contracts.refusal import RefusedError
 from shared.eventstore.appender import LOST
 from shared.eventstore.commands import CommandContext, Commands, Outcome
 from shared.eventstore.store import EventStore
 from shared.eventstore.types import Appended, AppendRequest, Pending, StoreBusyError, VersionConflictError
 from shared.kit.clock import SystemClock
 from shared.kit.ids import new_id
-from tests.faults.load import Acknowledged, Asked, CallerOptions, read_journals
+from tests.faults.load import KEYED, Acknowledged, Asked, CallerOptions, read_journals
 from tests.faults.tally import TALLY, Counted, Graded, count, stream, use_topic
 
 AGAIN = 400
@@ -41,6 +42,7 @@ class Caller:
         self._ways: dict[str, Callable[[Asked], Awaitable[bool]]] = {
             "count": self._command,
             "pair": self._command,
+            "open": self._command,
             "race": self._race,
             "bulk": self._bulk,
             "graded": self._race,
@@ -71,12 +73,13 @@ class Caller:
         lines = dice.sample(options.lines, min(2 if kind in ("pair", "bulk") else 1, len(options.lines)))
         bad = kind == "count" and dice.random() < options.bad
         key = f"{options.name}-{self._number}"
+        lines = [f"opened-{key}"] if kind == "open" else lines
         return Asked(key=key, caller=options.name, kind=kind, lines=lines, n=dice.randrange(1, 1_000), bad=bad)
 
     async def _finish(self) -> None:
         """Others' keyed commands once more, all that have no answer and many that have: each is done then, and was done once."""
         journal = read_journals(Path(path) for path in self._options.finish)
-        keyed = [asked for asked in journal.asked.values() if asked.kind in ("count", "pair")]
+        keyed = [asked for asked in journal.asked.values() if asked.kind in KEYED]
         self._dice.shuffle(keyed)
         keyed.sort(key=lambda asked: asked.key in journal.acknowledged)
         keyed = keyed[: len(journal.asked.keys() - journal.acknowledged.keys()) + AGAIN]
@@ -87,12 +90,17 @@ class Caller:
         """Until there is an answer."""
         while True:
             context = CommandContext("caller", self._clock.now(), new_id(), command_id=f"caller/{asked.key}")
-            decide = count(asked.key, asked.caller, asked.lines, asked.n, bad=asked.bad)
+            opens = asked.kind == "open"
+            decide = count(asked.key, asked.caller, asked.lines, asked.n, bad=asked.bad, first=opens)
             try:
                 outcome = await self._commands.run(context, asked.model_dump(), decide)
             except UNANSWERED:
                 await asyncio.sleep(0.05 + self._dice.random() * 0.1)
                 continue
+            except RefusedError as refusal:  # nothing that is asked here is to be refused: the checker will say so
+                refused = {"refused": refusal.reasons[0].code}
+                self._note("acknowledged", Acknowledged(key=asked.key, first=0, last=0, versions={}, answer=refused))
+                return True
             self._acknowledge(asked, outcome)
             return True
 
