@@ -14,7 +14,7 @@ from services.installation import Installation, open_installation, service_datab
 from shared.kit.settings import WORKER_NEEDS, Settings
 from shared.projections import parked
 from shared.projections.definition import Projection
-from shared.projections.lag import lag, workers
+from shared.projections.lag import Lag, lag, workers
 from shared.projections.parking import place_of, transient
 from shared.projections.reactors import ReactSink
 from shared.projections.rebuild import RebuildReport, rebuild
@@ -143,44 +143,36 @@ async def show_lag(settings: Settings, json: bool) -> None:
             async with installation.backend(service, WORKER) as backend:
                 alive = len(await workers(backend.engine))
                 relay = Relay(backend.dsn, backend.store, backend.log, service.contract)
-                rows.append(_lag(service.name, "relay", service.contract.topic, await relay.lag(), None, 0, "", alive))
-                for one in await lag(backend.engine, backend.log):
-                    reader = f"{one.reader}_g{one.generation}" if one.generation else one.reader
-                    alarms = "; ".join(one.alarms)
-                    rows.append(
-                        _lag(
-                            service.name,
-                            reader,
-                            one.topic,
-                            one.records,
-                            round(one.seconds, 1),
-                            one.parked,
-                            alarms,
-                            alive,
-                        )
-                    )
+                rows.append(
+                    {
+                        "service": service.name,
+                        "reader": "relay",
+                        "state": "relay",
+                        "topic": service.contract.topic,
+                        "events": await relay.lag(),
+                        "seconds": None,
+                        "parked": 0,
+                        "alarms": "",
+                        "notes": "",
+                        "workers": alive,
+                    }
+                )
+                rows += [_lag(service.name, one, alive) for one in await lag(backend.engine, backend.log)]
     console.show("Lag", rows, json=json)
 
 
-def _lag(
-    service: str,
-    reader: str,
-    topic: str,
-    events: int,
-    seconds: float | None,
-    parked_events: int,
-    alarms: str,
-    workers: int,
-) -> dict[str, object]:
+def _lag(service: str, one: Lag, alive: int) -> dict[str, object]:
     return {
         "service": service,
-        "reader": reader,
-        "topic": topic,
-        "events": events,
-        "seconds": seconds,
-        "parked": parked_events,
-        "alarms": alarms,
-        "workers": workers,
+        "reader": f"{one.reader}_g{one.generation}" if one.generation else one.reader,
+        "state": one.state,
+        "topic": one.topic,
+        "events": one.records,
+        "seconds": round(one.seconds, 1),
+        "parked": one.parked,
+        "alarms": "; ".join(one.alarms),
+        "notes": "; ".join(one.notes),
+        "workers": alive,
     }
 
 

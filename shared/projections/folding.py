@@ -1,14 +1,21 @@
-"""Folding events into the rows of one generation: rows and checkpoint in one transaction, poison parked."""
+"""Folding events into the rows of one generation: rows and checkpoint in one transaction, poison parked.
+
+An event of a name that its contract does not have is passed over: code that is older than the event cannot know whether newer
+code would fold it here. That is noted once for each name and partition, in the transaction that passes it over, and `keyfold
+lag` shows it: whoever then upgrades this code rebuilds the read models that handle such events. The note goes with the
+generation; one that newer code has built has none.
+"""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.event import Envelope, Recorded
-from shared.projections import checkpoints
+from shared.projections import checkpoints, tables
 from shared.projections.checkpoints import Move
 from shared.projections.definition import GroupKey, Handler, Projection
 from shared.projections.follower import YIELD_EVERY, Delivery, ReaderGoneError, check_version
@@ -37,7 +44,7 @@ class FoldSink:
 
     def admit(self, envelope: Envelope) -> bool:
         if self.projection.handling(envelope.type_name) is None:
-            return False
+            return self._unknown(envelope)  # to be noted
         known = self.projection.contract(envelope.type_name).events[envelope.type_name]
         check_version(envelope, known)
         return True
@@ -48,9 +55,30 @@ class FoldSink:
     async def _take(self, deliveries: Sequence[Delivery], moves: Sequence[Move]) -> None:
         async with self._engine.begin() as connection:
             await checkpoints.move(connection, self.name, self.generation, moves)
-            due, queued = await self._parking.divide(connection, deliveries)
+            await self._note(connection, [one for one in deliveries if self._unknown(one.envelope)])
+            known = [one for one in deliveries if not self._unknown(one.envelope)]
+            due, queued = await self._parking.divide(connection, known)
             await fold(connection, self.projection, self._schema, [one.envelope for one in due])
             await self._parking.queue(connection, queued)
+
+    def _unknown(self, envelope: Envelope) -> bool:
+        return not any(envelope.type_name in source.events for source in self.projection.sources)
+
+    async def _note(self, connection: AsyncConnection, passed: Sequence[Delivery]) -> None:
+        rows = [
+            {
+                "projection": self.name,
+                "generation": self.generation,
+                "topic": one.record.topic,
+                "partition": one.record.partition,
+                "type_name": one.envelope.type_name,
+                "kind": "unknown_type",
+                "position": one.envelope.position,
+            }
+            for one in passed
+        ]
+        if rows:
+            await connection.execute(insert(tables.note).on_conflict_do_nothing(), rows)
 
 
 async def fold(connection: AsyncConnection, projection: Projection, schema: str, envelopes: Sequence[Envelope]) -> None:

@@ -216,7 +216,7 @@ def kept_up(living: Sequence[Mapping[str, str] | None], name: str, shape: str) -
 async def _drop(connection: AsyncConnection, projection: Projection, number: int) -> None:
     # First what a worker locks first, in its order: it finishes its batch, or finds itself fenced.
     await lock_checkpoints(connection, projection, number)
-    for table in (tables.generation, tables.checkpoint, tables.parked, tables.alarm):
+    for table in (tables.generation, tables.checkpoint, tables.parked, tables.alarm, tables.note):
         await connection.execute(
             delete(table).where(table.c.projection == projection.name, table.c.generation == number)
         )

@@ -22,8 +22,9 @@ from shared.projections.checkpoints import Move, TopicPartition
 from shared.projections.compare import Comparison, compare
 from shared.projections.definition import Projection
 from shared.projections.folding import FoldSink
-from shared.projections.follower import BATCH, Delivery, StopPartitionError, other_history
+from shared.projections.follower import Delivery, StopPartitionError, other_history
 
+BATCH = 20_000  # ten times that of a worker: nobody waits, and a row that many events change is written once a batch
 WAIT_SECONDS = 5.0
 CATCH_UP_SECONDS = 60.0
 LOOK_SECONDS = 0.1

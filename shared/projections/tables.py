@@ -96,6 +96,20 @@ alarm = Table(
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
+# What a reader went past and does not make good by itself; it goes with the generation.
+note = Table(
+    "note",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", SmallInteger, primary_key=True),
+    Column("type_name", Text, primary_key=True),
+    Column("kind", String(20), nullable=False),  # unknown_type
+    Column("position", BigInteger, nullable=False),  # of the first
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
 reaction = Table(
     "reaction",
     metadata,

@@ -167,3 +167,15 @@ async def test_who_gives_an_event_up_is_by_default_the_login(house: House) -> No
     await house.fold(*BAD)
     await upkeep.drop_parked(house.settings, house.name, "visit_list", "visit-a", 2, "typing error", None)
     assert [row["actor"] for row in await house.spine.rows_in(tables.dropped)] == [getpass.getuser()]
+
+
+async def test_lag_tells_states_notes_and_changed_tables(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    await house.fold(*FACTS)
+    assert await house.rebuild() is True
+    capsys.readouterr()
+    async with house.spine.running(visit_list):
+        await upkeep.show_lag(house.settings, json=True)
+    rows = {row["reader"]: row for row in json.loads(capsys.readouterr().out)}
+    states = {reader: row["state"] for reader, row in rows.items()}
+    assert states == {"relay": "relay", "visit_list_g1": "old", "visit_list_g2": "live", "seller_load_g1": "live"}
+    assert {(row["alarms"], row["notes"]) for row in rows.values()} == {("", "")}

@@ -3,11 +3,24 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from shared.projections.lag import lag, workers
-from tests.shared.projections.spine import Spine, in_one_partition
-from tests.shared.projections.visits import VISITS, VisitHeld, VisitPlanned, recorded, seller_load, visit_list
+from shared.projections.rebuild import rebuild
+from tests.shared.projections.spine import Spine, in_one_partition, partition
+from tests.shared.projections.test_rebuild import changed_visit_list
+from tests.shared.projections.visits import (
+    VISITS,
+    NoteTaken,
+    VisitHeld,
+    VisitPlanned,
+    recorded,
+    seller_load,
+    visit_list,
+)
 
 A, B = in_one_partition(2)
+BAD = VisitHeld(minutes=-1)
 FACTS = recorded((A, VisitPlanned(seller="wang")), (B, VisitPlanned(seller="li")), *(((A, VisitHeld(minutes=1)),) * 3))
 
 
@@ -46,3 +59,41 @@ async def test_alarms_and_parked_events_are_shown(spine: Spine) -> None:
     assert one.parked == 1
     assert "missing: after position 1 comes 3" in one.alarms[0]
     assert one.records == 1
+
+
+async def test_a_read_model_whose_tables_have_changed_raises_the_alarm_until_it_is_built(spine: Spine) -> None:
+    await spine.publish(FACTS)
+    async with spine.running(visit_list, seller_load):
+        await spine.seen(visit_list, seller_load)
+    changed, _ = changed_visit_list()
+    async with spine.running(changed, seller_load):
+        load, visits = await lag(spine.engine, spine.log)
+        assert load.alarms == ()
+        assert "keyfold rebuild <service> visit_list --accept-differences" in visits.alarms[0]
+        assert visits.alarms[0].startswith("other_tables: ")
+        await rebuild(spine.engine, spine.log, changed, accept_differences=True)
+        # The old generation, which nobody keeps up to date any more, lags behind nothing that matters.
+        shown = [(one.reader, one.generation, one.state, one.alarms) for one in await lag(spine.engine, spine.log)]
+        assert shown == [("seller_load", 1, "live", ()), ("visit_list", 2, "live", ())]
+        async with spine.running(visit_list, worker="worker-of-the-former-release"):
+            assert ("visit_list", 1, "old") in [
+                (one.reader, one.generation, one.state) for one in await lag(spine.engine, spine.log)
+            ]
+
+
+async def test_an_event_that_only_newer_code_knows_is_noted_until_that_has_built_the_read_model(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = spine.encoded(recorded((A, VisitPlanned(seller="wang")), (A, VisitHeld(minutes=5)), (A, BAD)))
+    renamed = {**facts[1].headers, "ce_type": "visits.visit_dreamt"}
+    await spine.send([facts[0], replace(facts[1], headers=renamed), facts[2]])
+    async with spine.running(visit_list):
+        await spine.seen(visit_list)
+    [one] = await lag(spine.engine, spine.log)
+    assert (one.records, one.parked, one.alarms) == (0, 1, ())
+    assert one.notes == (f"{partition(A)}: unknown_type: visits.visit_dreamt at position 2 was passed over",)
+    await rebuild(spine.engine, spine.log, visit_list)  # by code that is as old
+    assert [one.notes != () for one in await lag(spine.engine, spine.log)] == [True]
+    monkeypatch.setitem(VISITS.events, "visits.visit_dreamt", NoteTaken)
+    await rebuild(spine.engine, spine.log, visit_list)
+    assert [(one.generation, one.notes) for one in await lag(spine.engine, spine.log)] == [(3, ())]
