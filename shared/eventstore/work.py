@@ -14,6 +14,7 @@ from shared.eventstore.aggregate import Aggregate, Loaded
 from shared.eventstore.states import States
 from shared.eventstore.types import Pending
 from shared.kit.ids import new_id
+from shared.kit.moments import FIRST_YEAR, within_years
 
 S = TypeVar("S")
 
@@ -92,7 +93,7 @@ class Work:
         """Add events to a stream; `state` sees them from now on. A stream that was not read before is
         asserted to be new.
 
-        Raises RefusedError (kind input) for an `occurred_at` without zone or more than five minutes ahead.
+        Raises RefusedError (kind input) for an `occurred_at` without zone, more than five minutes ahead or before 1900.
         """
         stream_id = _stream_id(aggregate, entity_id)
         moment = self._business_time(occurred_at)
@@ -158,7 +159,7 @@ class Work:
 
 
 def checked_time(moment: datetime, latest: datetime) -> datetime:
-    """The moment in UTC; RefusedError (kind input) when it has no zone or is after `latest`."""
+    """The moment in UTC; RefusedError (kind input) when it has no zone, is after `latest`, or cannot be meant."""
     if moment.tzinfo is None:
         raise refuse(
             "occurred_at_without_zone",
@@ -173,6 +174,14 @@ def checked_time(moment: datetime, latest: datetime) -> datetime:
             f"occurred_at {moment.isoformat()} is in the future",
             field="occurred_at",
             expected=f"not after {latest.isoformat()}",
+            kind="input",
+        )
+    if not within_years(moment):
+        raise refuse(
+            "impossible_date",
+            f"occurred_at {moment.isoformat()} cannot be meant",
+            field="occurred_at",
+            expected=f"{FIRST_YEAR} or later",
             kind="input",
         )
     return moment.astimezone(UTC)

@@ -9,7 +9,7 @@
 import asyncio
 import io
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, redirect_stdout
 from typing import Any
 
@@ -28,6 +28,8 @@ from shared.service.http import serve_http
 load_all_checks()
 PROMISES = CHECKS.get_by_names(["not_a_server_error", "response_schema_conformance"])
 SECONDS = 20  # that one answer may take
+# Dates in their own time zone, but not in every other: what reckons with them must have looked at the year before.
+EDGES = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
 
 
 @asynccontextmanager
@@ -53,7 +55,8 @@ async def assert_no_server_errors(
     known: Mapping[str, Mapping[str, str]] | None = None,
     examples: int = 12,
 ) -> None:
-    """Calls every operation with `examples` requests, valid and invalid, the same ones each time; raises AssertionError that
+    """Calls every operation with `examples` requests, valid and invalid, and with the first and the last moments that can be
+    written wherever it takes one, the same requests each time; raises AssertionError that
     names every operation which answered 5xx, or otherwise than its document says, with a request that makes it do so.
 
     `known`: beginning of a path → path parameters that exist, for the valid requests. Called from the loop that serves the app.
@@ -77,6 +80,9 @@ def _fuzz(address: str, token: str, known: Mapping[str, Mapping[str, str]], exam
             if operation.body or any(operation.iter_parameters()):  # else there is nothing to be wrong about
                 cases |= operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
             failures += _try(operation, cases, headers, session, examples)
+            usual = operation.as_strategy(generation_mode=GenerationMode.POSITIVE, path_parameters=fixed)
+            for edge in _Moments(schema.raw_schema, operation).cases(usual):
+                failures += _try(operation, edge, headers, session, 1)
     if failures:
         raise AssertionError("\n\n".join(failures))
 
@@ -104,6 +110,50 @@ def _try(
     except (FailureGroup, AssertionError, requests.RequestException) as error:
         return [f"{operation.method.upper()} {operation.path}: {_told(error)}"]
     return []
+
+
+class _Moments:
+    """Where an operation takes a moment: names of parameters in the query, and of fields of a JSON body."""
+
+    def __init__(self, document: Mapping[str, Any], operation: Any) -> None:
+        self._document = document
+        described = document["paths"][operation.path][operation.method]
+        in_query = [one for one in described.get("parameters", ()) if one["in"] == "query"]
+        self._query = [one["name"] for one in in_query if self._is_moment(one["schema"])]
+        self._required = {one["name"] for one in in_query if one.get("required")}
+        content = described.get("requestBody", {}).get("content", {}).get("application/json", {})
+        fields = self._resolved(content.get("schema", {})).get("properties", {})
+        self._body = [name for name, schema in fields.items() if self._is_moment(schema)]
+        examples = [one["value"] for one in content.get("examples", {}).values() if "value" in one]
+        self._example: Mapping[str, Any] | None = examples[0] if examples else None
+
+    def cases(self, usual: SearchStrategy[Any]) -> Iterator[SearchStrategy[Any]]:
+        """For each place and edge: a request that says nothing else that it need not say, so that nothing else is refused."""
+        for edge in EDGES:
+            for name in self._query:
+                yield usual.map(lambda case, said={name: edge}: self._asking(case, said))
+            for name in self._body:
+                yield usual.map(lambda case, said={name: edge}: self._sending(case, said))
+
+    def _asking(self, case: Any, said: Mapping[str, str]) -> Any:
+        case.query = {name: value for name, value in (case.query or {}).items() if name in self._required} | said
+        return case
+
+    def _sending(self, case: Any, said: Mapping[str, str]) -> Any:
+        case.query, case.headers = {}, {}
+        case.body = {**(self._example if self._example is not None else case.body), **said}
+        return case
+
+    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "$ref" not in schema:
+            return schema
+        named: Any = self._document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            named = named[part]
+        return self._resolved(named)
+
+    def _is_moment(self, schema: Mapping[str, Any]) -> bool:
+        return any(one.get("format") == "date-time" for one in (schema, *schema.get("anyOf", ())))
 
 
 def _told(error: BaseException) -> str:

@@ -2,12 +2,10 @@
 
 import unicodedata
 import uuid
-from datetime import UTC, datetime
 from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,8 +15,7 @@ from pydantic import (
 )
 
 from services.account.domain.company_code import checked_company_code
-
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+from shared.kit.moments import Moment
 
 
 def _plain(value: str) -> str:
@@ -29,12 +26,6 @@ def _plain(value: str) -> str:
 
 def _one_line(value: str) -> str:
     return _plain(" ".join(value.split()))
-
-
-def _not_before_1900(value: datetime) -> datetime:
-    if value < EARLIEST:
-        raise ValueError("must not be before 1900")
-    return value
 
 
 def _empty_is_none(value: object) -> object:
@@ -60,7 +51,6 @@ CompanyCode = Annotated[
     str, StringConstraints(strip_whitespace=True, to_upper=True), AfterValidator(checked_company_code)
 ]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_not_before_1900)]
 
 RESERVED_SYSTEMS = {
     "uscc": "it is set as unified_social_credit_code",

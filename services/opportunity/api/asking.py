@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import Depends, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.projections.organisation import organisation
@@ -16,6 +16,7 @@ from services.opportunity.projections.timeline import timeline
 from services.opportunity.queries.view import RESULT, WORK_LIST, Belonging, Filters, View
 from shared.contracts.opportunity import Code, EntityId, FunnelState
 from shared.kit.calendar import Period
+from shared.kit.moments import Moment
 from shared.kit.money import Currency
 from shared.service.backend import Backend
 from shared.service.visibility import Scope
@@ -75,7 +76,7 @@ class Selection(Clocks):
         max_length=200,
         description="Words that must all occur, in Chinese or Latin; parts of words will do.",
     )
-    updated_after: AwareDatetime | None = Field(default=None, description="Recorded after this moment.")
+    updated_after: Moment | None = Field(default=None, description="Recorded after this moment.")
     belonging: Belonging = Field(default=WORK_LIST, description=_WHOSE)
 
 

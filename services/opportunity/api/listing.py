@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from services.opportunity.api.asking import AskingNow, Choice, filters_of
 from services.opportunity.api.cursors import after_of
@@ -17,6 +17,7 @@ from services.opportunity.queries.listing import SORT_COLUMNS, After, Order, Sor
 from services.opportunity.queries.moment import By
 from services.opportunity.queries.view import Filters
 from shared.contracts.opportunity import EntityId
+from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS
 from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
 from shared.web.problems import bad_request
@@ -31,8 +32,8 @@ Said = Annotated[PlainText, Field(max_length=4_000)]
 Place = Annotated[str, Field(max_length=20, pattern="^[a-z0-9_]+$")]
 _Whole = Annotated[int, Field(ge=-(2**62), le=2**62)]
 _VALUES: Mapping[SortBy, Any] = {
-    "updated": AwareDatetime,
-    "opened": AwareDatetime,
+    "updated": Moment,
+    "opened": Moment,
     "name": PlainText,
     "amount": _Whole,
     "close_date": date,
@@ -48,12 +49,12 @@ class Figure(Choice):
 
     reason: list[Said] = Field(default=[], max_length=20, description="Of the loss, word for word; empty: none given.")
     competitor: list[Said] = Field(default=[], max_length=20, description="Who won it instead; empty: nobody named.")
-    closed_from: AwareDatetime | None = Field(default=None, description="Ended then or later.")
-    closed_before: AwareDatetime | None = None
+    closed_from: Moment | None = Field(default=None, description="Ended then or later.")
+    closed_before: Moment | None = None
     cohort_by: By | None = None
     cohort_place: Place | None = Field(default=None, description="A stage's number, or a funnel state.")
-    cohort_from: AwareDatetime | None = None
-    cohort_before: AwareDatetime | None = None
+    cohort_from: Moment | None = None
+    cohort_before: Moment | None = None
     cohort_went_on: bool | None = Field(default=None, description="Reached a later place, or was won.")
     stay_by: By | None = None
     stay_place: Place | None = None

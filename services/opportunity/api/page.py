@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.opportunity import labels
 from services.opportunity.api.asking import Asking, AskingNow, Clocks
@@ -22,6 +22,7 @@ from services.opportunity.visibility import not_yours
 from shared.contracts.event import Recorded, encode
 from shared.contracts.opportunity import ExternalIdClaimed
 from shared.contracts.refusal import refuse
+from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS, etag
 from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
 
@@ -90,7 +91,7 @@ async def history(opportunity_id: OpportunityId, ask: Annotated[HistoryQuery, Qu
     await _check(opportunity_id, asking)
     question = ["history", opportunity_id, ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     version = Annotated[int, Field(ge=0, le=2**31 - 1)]
-    values = after_of(question, ask.cursor, AwareDatetime, version)
+    values = after_of(question, ask.cursor, Moment, version)
     order: queries.HistoryOrder = "recorded" if ask.order.endswith("recorded") else "occurred"
     found = await queries.history(
         asking.connection,

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts.opportunity.contract import NoZero
+from shared.kit.moments import Moment
 
 Title = Annotated[
     str, Field(min_length=1, max_length=300, pattern=r"\S", examples=["Bottling line 3 · 灌装三线"]), NoZero
@@ -17,4 +18,4 @@ class Command(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    occurred_at: AwareDatetime | None = Field(default=None, examples=["2026-03-12T10:00:00+08:00"])
+    occurred_at: Moment | None = Field(default=None, examples=["2026-03-12T10:00:00+08:00"])

@@ -1,7 +1,7 @@
 """Commands: one answer for ever, decisions on what is true, conflicts decided again."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -175,6 +175,8 @@ async def test_business_time(commands: Commands, store: EventStore) -> None:
     for bad, decide in (
         (context(occurred_at=NOW + timedelta(minutes=6)), pay_in("1", 1)),
         (context(occurred_at=NOW.replace(tzinfo=None)), pay_in("1", 1)),
+        (context(occurred_at=datetime.fromisoformat("0001-01-01T00:00:00+14:00")), pay_in("1", 1)),
+        (context(occurred_at=datetime.fromisoformat("9999-12-31T23:59:59-14:00")), pay_in("1", 1)),
         (context(), tomorrow),
     ):
         with pytest.raises(RefusedError) as refused:

@@ -1,10 +1,11 @@
 """The fuzzer finds an app that breaks, one that answers otherwise than it says, and lets a good one pass."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Request
-from pydantic import BaseModel
+from fastapi import FastAPI, Query, Request
+from pydantic import AwareDatetime, BaseModel
 
 from shared.testing.fuzz import assert_no_server_errors, served
 
@@ -54,3 +55,29 @@ async def test_an_answer_that_is_not_as_described_is_found() -> None:
     async with served(bad) as address:
         with pytest.raises(AssertionError, match="GET /words"):
             await assert_no_server_errors(address, "token", known={"/sums/": {"first": "3"}}, examples=5)
+
+
+class Appointment(BaseModel):
+    at: AwareDatetime | None = None
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+async def test_a_moment_that_other_time_zones_cannot_tell_is_tried(year: int) -> None:
+    def in_utc(at: datetime | None) -> Sum:
+        return Sum(total=at.astimezone(UTC).year if at is not None and at.year == year else 0)
+
+    bad = app()
+
+    @bad.get("/appointments")
+    async def asked(ask: Annotated[Appointment, Query()]) -> Sum:
+        return in_utc(ask.at)
+
+    @bad.post("/appointments")
+    async def made(body: Appointment) -> Sum:
+        return in_utc(body.at)
+
+    async with served(bad) as address:
+        with pytest.raises(AssertionError) as found:
+            await assert_no_server_errors(address, "token", examples=1)
+    assert "GET /appointments" in str(found.value)
+    assert "POST /appointments" in str(found.value)

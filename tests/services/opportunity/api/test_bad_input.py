@@ -1,16 +1,20 @@
 """Whatever is wrong is named in a 4xx problem, and nothing changes."""
 
+import base64
 import json
 from typing import Any
 
+import orjson
 import pytest
 
+from services.opportunity.api.steps import STEPS
 from shared.kit.ids import new_id
 from shared.testing.apps import token
-from tests.services.opportunity.api.house import NOTE, House, done, got, refused
+from tests.services.opportunity.api.house import DAY, NOTE, House, done, got, refused
 
 CNY = {"minor": 1, "currency": "CNY"}
 LATER = "2999-01-01T00:00:00Z"
+FIRST, LAST = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"  # no dates at all in UTC
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,8 @@ LATER = "2999-01-01T00:00:00Z"
         ({"name": "x", "occurred_at": "2017-01-01T00:00:00"}, "occurred_at"),
         ({"name": "x", "occurred_at": LATER}, "occurred_at"),
         ({"name": "x", "occurred_at": "1200-01-01T00:00:00Z"}, "occurred_at"),
+        ({"name": "x", "occurred_at": FIRST}, "occurred_at"),
+        ({"name": "x", "occurred_at": LAST}, "occurred_at"),
         ({"name": "x", "process": "no_such_process"}, "process"),
         ({"name": "x", "owner_id": "'; DROP TABLE span; --"}, "owner_id"),
         ({"name": "x", "surprise": 1}, "surprise"),
@@ -116,6 +122,43 @@ async def test_what_cannot_be_done(house: House, step: str, body: Any, status: i
 async def test_what_cannot_be_read(house: House, path: str, status: int, code: str) -> None:
     async with house.client() as client:
         await refused(await client.get(path), status, code)
+
+
+@pytest.mark.parametrize("moment", [FIRST, LAST])
+async def test_no_step_takes_a_moment_that_is_none(house: House, moment: str) -> None:
+    async with house.client() as client:
+        opened = await house.opened(client)
+        for step in STEPS:
+            path = step.path if step.code is None else step.path.format(**{step.code: "any"})
+            body = {**step.example, "occurred_at": moment}
+            response = await client.post(f"/opportunities/{opened}/{path}", json=body)
+            problem = await refused(response, 422, "invalid_request")
+            assert [fault["field"] for fault in problem["errors"]] == ["occurred_at"], path
+        changes = {"changes": [{"action": "comment", "text": "x", "occurred_at": moment}]}
+        await refused(await client.post(f"/opportunities/{opened}/changes", json=changes), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("moment", [FIRST, LAST])
+@pytest.mark.parametrize("field", ["updated_after", "closed_from", "closed_before", "cohort_from", "cohort_before"])
+async def test_no_question_takes_a_moment_that_is_none(house: House, field: str, moment: str) -> None:
+    cohort = {"cohort_by": "state", "cohort_place": "best", "cohort_from": DAY, "cohort_before": DAY}
+    asked = {**cohort, field: moment} if field.startswith("cohort") else {field: moment}
+    async with house.client() as client:
+        problem = await refused(await client.get("/opportunities", params=asked), 422, "invalid_request")
+    assert [fault["field"] for fault in problem["errors"]] == [field]
+
+
+@pytest.mark.parametrize("moment", [FIRST, LAST])
+async def test_no_cursor_takes_a_moment_that_is_none(house: House, moment: str) -> None:
+    async with house.client() as client:
+        opened = await house.opened(client)
+        await house.opened(client)
+        await done(client, f"/opportunities/{opened}/comments", {"text": "x"})
+        for path in ("/opportunities?sort=updated", f"/opportunities/{opened}/history?order=occurred"):
+            cursor = (await got(client, f"{path}&limit=1"))["next_cursor"]
+            question, [_, last] = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
+            forged = base64.urlsafe_b64encode(orjson.dumps([question, [moment, last]])).decode().rstrip("=")
+            await refused(await client.get(f"{path}&limit=1&cursor={forged}"), 400, "bad_cursor")
 
 
 @pytest.mark.parametrize("words", ["'; DROP TABLE span; --", "% _ \\", '" OR 1=1', "$1", "🙂" * 100, "\\u0000"])

@@ -87,7 +87,7 @@ def test_nothing_is_decided_about_an_opportunity_that_does_not_exist() -> None:
         ("amount", cny(-1), "negative_amount"),
         ("close_date", date(1969, 12, 31), "impossible_date"),
         ("close_date", date(2200, 1, 1), "impossible_date"),
-        ("occurred_at", datetime(1, 1, 2, tzinfo=UTC), "impossible_date"),
+        ("occurred_at", datetime(1969, 12, 31, tzinfo=UTC), "impossible_date"),
         ("line_items", (LineItem(product_id=PRODUCT, unit_price=cny(-1)),), "negative_amount"),
     ],
 )
