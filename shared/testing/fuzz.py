@@ -11,6 +11,7 @@ import io
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, redirect_stdout
+from functools import partial
 from typing import Any
 
 import requests
@@ -131,15 +132,15 @@ class _Moments:
         """For each place and edge: a request that says nothing else that it need not say, so that nothing else is refused."""
         for edge in EDGES:
             for name in self._query:
-                yield usual.map(lambda case, said={name: edge}: self._asking(case, said))
+                yield usual.map(partial(self._asking, {name: edge}))
             for name in self._body:
-                yield usual.map(lambda case, said={name: edge}: self._sending(case, said))
+                yield usual.map(partial(self._sending, {name: edge}))
 
-    def _asking(self, case: Any, said: Mapping[str, str]) -> Any:
+    def _asking(self, said: dict[str, str], case: Any) -> Any:
         case.query = {name: value for name, value in (case.query or {}).items() if name in self._required} | said
         return case
 
-    def _sending(self, case: Any, said: Mapping[str, str]) -> Any:
+    def _sending(self, said: dict[str, str], case: Any) -> Any:
         case.query, case.headers = {}, {}
         case.body = {**(self._example if self._example is not None else case.body), **said}
         return case
