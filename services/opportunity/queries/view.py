@@ -85,7 +85,8 @@ def _mine(of: FromClause, scope: Scope) -> ColumnElement[bool]:
 
 
 def seen(view: View) -> Subquery:
-    """The opportunities of a view, one row each, with probability range and funnel state from their sales process.
+    """The opportunities of a view, one row each, with probability range and funnel state from their sales process; what has
+    ended is certain: 100 for won, 0 for lost and abandoned.
 
     Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
     probability_high, funnel_state, sort_name.
@@ -99,9 +100,10 @@ def seen(view: View) -> Subquery:
         .outerjoin(definition, of_definition(span))
         .outerjoin(account, account.c.account_id == belongs["account_id"])
     )
-    low = func.coalesce(before.c.probability_after, 0)
+    completed = func.coalesce(before.c.probability_after, 0)
     entered = span.c.entered_stage.is_not(None)
-    high = case((entered, func.coalesce(inside.c.probability_after, low)), else_=low)
+    reached = case((entered, func.coalesce(inside.c.probability_after, completed)), else_=completed)
+    low, high = _unless_ended(completed), _unless_ended(reached)
     statement = select(
         *(column for column in span.c if not column.name.endswith(("owner_id", "team_id", "account_id"))),
         working_stage(span).label("working_stage"),
@@ -116,6 +118,10 @@ def seen(view: View) -> Subquery:
     chosen = holds(span, view.as_of, view.known_at)
     mine = _mine(span, view.scope) if view.latest and not view.scope.everything else visible(view.scope)
     return statement.where(chosen, mine, *_narrowed(view, belongs)).subquery("seen")
+
+
+def _unless_ended(probability: ColumnElement[int]) -> ColumnElement[int]:
+    return case((span.c.outcome == "won", 100), (span.c.outcome.in_(CLOSED), 0), else_=probability)
 
 
 def among(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:

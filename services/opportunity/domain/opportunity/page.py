@@ -36,7 +36,8 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Probabilities in per cent; `decision_due`: at risk, and nobody has decided to catch up or to give up (R1)."""
+    """Probabilities in per cent, 100 for won, 0 for lost and abandoned; `decision_due`: at risk, and nobody has decided to catch
+    up or to give up (R1)."""
 
     completed_stage: int
     entered_stage: int | None
@@ -78,7 +79,7 @@ COMMANDS = (
 
 
 def position(state: OpportunityState, process: SalesProcess) -> Position:
-    low, high = probability(process, state.completed_stage, state.entered_stage)
+    low, high = _probability(state, process)
     standing = synchrony(process, state.completed_stage, state.buying_stage)
     return Position(
         completed_stage=state.completed_stage,
@@ -93,6 +94,13 @@ def position(state: OpportunityState, process: SalesProcess) -> Position:
         missing=missing(state, process),
         actions=tuple(_allowed(state, process, command) for command in COMMANDS),
     )
+
+
+def _probability(state: OpportunityState, process: SalesProcess) -> tuple[int, int]:
+    """What has ended is certain: the stages say how likely it was before."""
+    if state.closed:
+        return (100, 100) if state.outcome == "won" else (0, 0)
+    return probability(process, state.completed_stage, state.entered_stage)
 
 
 def missing(state: OpportunityState, process: SalesProcess) -> tuple[Missing, ...]:

@@ -124,7 +124,7 @@ def check_r1(state: OpportunityState) -> None:
         )
     at = position(state, SHORT)
     assert 0 <= at.probability_low <= at.probability_high <= 100
-    assert (at.probability_low == at.probability_high) == (entered is None)
+    assert (at.probability_low == at.probability_high) == (entered is None or state.closed)
     assert 1 <= state.buying_stage <= last
     assert state.outcome != "won" or completed == last
     assert state.amount is None or state.amount.minor >= 0

@@ -1,9 +1,9 @@
 """Where an opportunity stands, what is missing, what may be done."""
 
-from services.opportunity.domain.opportunity.outcome import Lose
+from services.opportunity.domain.opportunity.outcome import Abandon, Lose
 from services.opportunity.domain.opportunity.page import Missing, position
-from services.opportunity.domain.opportunity.progress import AssertProgress, DecideRisk
-from tests.services.opportunity.deals import FIRST_STAGE, SHORT, buying, reach, state_after
+from services.opportunity.domain.opportunity.progress import AssertProgress, DecideRisk, SkipStage
+from tests.services.opportunity.deals import FIRST_STAGE, SHORT, buying, reach, state_after, win
 
 
 def test_at_birth_nothing_is_done_and_everything_is_missing() -> None:
@@ -28,6 +28,15 @@ def test_within_a_stage_the_probability_is_a_range() -> None:
 def test_when_all_is_completed_nothing_is_missing() -> None:
     at = position(state_after(AssertProgress(completed_stage=3, note="CRM")), SHORT)
     assert (at.working_stage, at.probability_low, at.probability_high, at.missing) == (3, 100, 100, ())
+
+
+def test_what_has_ended_is_certain() -> None:
+    before = (*FIRST_STAGE, reach("visited"))
+    for ended in (Lose(reason="price"), Abandon(reason="budget")):
+        at = position(state_after(*before, ended), SHORT)
+        assert (at.completed_stage, at.entered_stage, at.probability_low, at.probability_high) == (1, 2, 0, 0)
+    at = position(state_after(*before, SkipStage(stage=2, reason="r"), SkipStage(stage=3, reason="r"), win()), SHORT)
+    assert (at.probability_low, at.probability_high) == (100, 100)
 
 
 def test_a_risk_asks_for_a_decision_until_it_is_recorded_or_the_sale_is_over() -> None:
