@@ -153,7 +153,7 @@ def differences(state: OpportunityState, wanted: OpenOpportunity) -> list[TermsC
 async def _apply(work: Work, opportunity_id: str, command: Any, process: SalesProcess) -> None:
     state = (await work.state(OPPORTUNITY, opportunity_id)).state
     moment = command.occurred_at or work.context.occurred_at or work.context.now
-    events = decide(state, command, Circumstances(process, moment, work.context.actor))
+    events = decide(state, command, Circumstances(process, moment, work.context.actor, work.context.now))
     work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
 
 

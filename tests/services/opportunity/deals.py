@@ -88,7 +88,7 @@ THIRD_STAGE = (commit("terms"), commit("signed"))
 
 
 def circumstances(now: datetime = LATER, process: SalesProcess = SHORT) -> Circumstances:
-    return Circumstances(process, now, "tester")
+    return Circumstances(process, now, "tester", max(now, LATER))
 
 
 def story(*commands: Any, opened: Event = OPENED, process: SalesProcess = SHORT) -> list[Fact]:

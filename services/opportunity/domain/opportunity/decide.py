@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from services.opportunity.domain.opportunity import outcome, progress, terms
+from services.opportunity.domain.opportunity.stages import check_evidence
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import SalesProcess
 from shared.contracts.event import Event
@@ -46,17 +47,20 @@ _IN_ORDER = (*ProgressCommand.__args__, *OutcomeCommand.__args__)
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision depends on beside the state: the opportunity's process, who decides, and the business time `now`."""
+    """What a decision depends on beside the state: the opportunity's process, who decides, the business time `now`, and what
+    the `clock` says."""
 
     process: SalesProcess
     now: datetime
     actor: str
+    clock: datetime
 
 
 def decide(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
     """The events that follow from a command; empty: nothing to do. Raises RefusedError with what would be right."""
     if refusal := blocked(state, type(command)) or untimely(state, type(command), given.now):
         raise refusal
+    check_evidence(getattr(command, "evidence", None), given.clock)
     process, now, actor = given.process, given.now, given.actor
     match command:
         case progress.ReachMilestone():

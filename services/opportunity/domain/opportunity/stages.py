@@ -1,7 +1,7 @@
 """What a stage asks for and still lacks, and what follows for the opportunity: the parts of the decisions about progress (R1)."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from services.opportunity.domain.opportunity.state import OpportunityState
@@ -19,6 +19,8 @@ from shared.contracts.opportunity import (
 from shared.contracts.refusal import RefusedError, refuse
 
 Kind = Literal["milestone", "criterion"]
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(minutes=5)  # clocks differ a little
 
 
 def stage_asked(state: OpportunityState, asked: int | None, process: SalesProcess) -> SellingStage:
@@ -88,6 +90,19 @@ def entered_again(state: OpportunityState, stage: SellingStage) -> list[Event]:
     """After a regression to before this stage, its milestones still stand, its commitments do not."""
     entered = bool(stage.milestones) and not lacking(state, stage, "milestone")
     return [StageEntered(stage=stage.number)] if entered else []
+
+
+def check_evidence(evidence: Evidence | None, clock: datetime) -> None:
+    """Refuses (kind input) evidence of what is still to come, and of what was before anybody kept records."""
+    if evidence is None or evidence.at is None or EARLIEST <= evidence.at <= clock + AHEAD:
+        return
+    raise refuse(
+        "impossible_date",
+        f"evidence of {evidence.at.isoformat()} cannot be meant",
+        field="evidence.at",
+        expected=f"{EARLIEST.year} to now",
+        kind="input",
+    )
 
 
 def signed(evidence: Evidence, now: datetime, actor: str) -> Evidence:

@@ -1,6 +1,6 @@
 """Moving through the selling and the buying process (R1)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from services.opportunity.domain.opportunity.progress import (
     AssertProgress,
     DecideRisk,
+    GiveCommitment,
+    ObserveBuyingStage,
     ReachMilestone,
     RegressStage,
     RetractCommitment,
@@ -111,6 +113,26 @@ def test_evidence_says_who_and_when_also_when_the_caller_does_not() -> None:
     assert event == MilestoneReached(
         stage=1, milestone="called", evidence=Evidence(note="phoned", by="tester", at=LATER)
     )
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"])
+def test_evidence_of_a_time_that_cannot_be_meant_is_refused(at: str) -> None:
+    evidence = Evidence(note="phoned", at=datetime.fromisoformat(at))
+    for command in (
+        ReachMilestone(milestone="called", evidence=evidence),
+        GiveCommitment(criterion="meeting", evidence=evidence),
+        ObserveBuyingStage(stage=2, evidence=evidence),
+    ):
+        result = on()(command)
+        result.refused("impossible_date")
+        assert result.refusal is not None
+        assert (result.refusal.kind, result.refusal.reasons[0].field) == ("input", "evidence.at")
+
+
+def test_clocks_may_differ_a_little_about_evidence() -> None:
+    soon, later = (Evidence(note="phoned", at=LATER + timedelta(minutes=minutes)) for minutes in (5, 6))
+    assert on()(ReachMilestone(milestone="called", evidence=soon)).events
+    on()(ReachMilestone(milestone="called", evidence=later)).refused("impossible_date")
 
 
 @pytest.mark.parametrize("note", ["", "  \t", "\x00"])
