@@ -85,7 +85,10 @@ def steps(
     if state.closed and not reopened:
         return found
     moved = wanted.occurred_at if new else _moved(state, row, start_of_day) or ended
-    progress = _progress(state, row, process, _before(row, mapping, process), note, moved, ended)
+    completed = state.completed_stage
+    if reopened and state.outcome == "won":  # it comes back without the signature
+        completed = min(completed, last_stage(process) - 1)
+    progress = _progress(completed, row, process, _before(row, mapping, process), note, moved, ended)
     if state.outcome == "paused" and (progress or row.stage.outcome == "won"):
         found.append(Resume(occurred_at=ended))
     found += progress
@@ -131,7 +134,7 @@ def _moved(state: OpportunityState, row: OpportunityRow, start_of_day: StartOfDa
 
 
 def _progress(
-    state: OpportunityState,
+    completed: int,
     row: OpportunityRow,
     process: SalesProcess,
     before: int,
@@ -139,15 +142,15 @@ def _progress(
     moved: datetime | None,
     ended: datetime | None,
 ) -> list[Any]:
-    """`before`: how many stages the row has behind it."""
+    """`completed`: how many stages are so here; `before`: how many the row has behind it."""
     last = last_stage(process)
     won = row.stage.outcome == "won"
-    if state.completed_stage > before and not won:
+    if completed > before and not won:
         return [RegressStage(to_completed=before, reason=f"{note} stands in an earlier stage", occurred_at=ended)]
     found: list[Any] = []
-    if state.completed_stage < before:
+    if completed < before:
         found.append(AssertProgress(completed_stage=before, note=note, occurred_at=moved))
-    if won and state.completed_stage < last:
+    if won and completed < last:
         found.append(AssertProgress(completed_stage=last, note=note, occurred_at=ended))
     return found
 

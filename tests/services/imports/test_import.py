@@ -233,9 +233,11 @@ async def test_another_amount_of_a_won_row_corrects_the_win_where_it_stands(desk
     await desk.load(folder)
     folder.edit("sales_pipeline.csv", "1054", "1055")
     added = await changes(desk, folder, "W1")
-    assert kinds(added) == [OpportunityReopened, OpportunityWon]
+    assert kinds(added) == [OpportunityReopened, StageRegressed, *WON_PARTS[:3], OpportunityWon]
     assert {fact.occurred_at for fact in added} == {shanghai(2026, 2, 10)}
-    assert (await desk.state("W1")).amount == usd(1055)
+    state = await desk.state("W1")
+    assert (state.outcome, state.amount) == ("won", usd(1055))
+    assert await changes(desk, folder, "W1") == []
 
 
 async def test_an_owner_handed_over_after_the_end_leaves_it_ended(desk: Desk, folder: Folder) -> None:

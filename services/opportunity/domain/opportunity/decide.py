@@ -83,6 +83,8 @@ def decide(state: OpportunityState, command: Any, given: Circumstances) -> Seque
             return progress.decide_assert_progress(state, command, process, now, actor)
         case outcome.Win():
             return outcome.decide_win(state, command, process, now, actor)
+        case outcome.Reopen():
+            return outcome.decide_reopen(state, command, process)
     rule = _PLAIN.get(type(command))
     if rule is None:
         raise TypeError(f"{type(command).__name__} is no command on an opportunity")
@@ -104,7 +106,6 @@ _PLAIN: dict[type[Any], Any] = {
     outcome.Abandon: outcome.decide_abandon,
     outcome.Pause: outcome.decide_pause,
     outcome.Resume: outcome.decide_resume,
-    outcome.Reopen: outcome.decide_reopen,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from services.opportunity.domain.commands import Command
+from services.opportunity.domain.opportunity.stages import entered_again
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.opportunity.terms import checked_amount
 from services.opportunity.domain.process import SalesProcess, last_stage
@@ -19,6 +20,7 @@ from shared.contracts.opportunity import (
     OpportunityReopened,
     OpportunityResumed,
     OpportunityWon,
+    StageRegressed,
     Text,
 )
 from shared.contracts.refusal import refuse
@@ -98,7 +100,14 @@ def decide_resume(state: OpportunityState, _: Resume, __: datetime) -> Sequence[
     return [OpportunityResumed()]
 
 
-def decide_reopen(state: OpportunityState, command: Reopen, _: datetime) -> Sequence[Event]:
+def decide_reopen(state: OpportunityState, command: Reopen, process: SalesProcess) -> Sequence[Event]:
+    """What was lost or abandoned comes back where it was. What was won comes back without the signature: it stands before the
+    last stage again, whose commitments are void."""
     if not state.closed:
         raise refuse("not_closed", f"the opportunity is {state.outcome}; only a won, lost or abandoned one is reopened")
-    return [OpportunityReopened(reason=command.reason)]
+    reopened = OpportunityReopened(reason=command.reason)
+    last = last_stage(process)
+    if state.outcome != "won" or state.completed_stage < last:
+        return [reopened]
+    unsigned = StageRegressed(from_completed=last, to_completed=last - 1, reason=command.reason)
+    return [reopened, unsigned, *entered_again(state, process.selling[-1])]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.opportunity.domain.opportunity.outcome import Abandon, Lose, Pause, Reopen, Resume
+from services.opportunity.domain.opportunity.page import position
 from services.opportunity.domain.opportunity.progress import AssertProgress, SkipStage
 from services.opportunity.domain.opportunity.terms import AssignOwner, ChangeAmount, Comment, Rename
 from shared.contracts.opportunity import (
@@ -17,10 +18,26 @@ from shared.contracts.opportunity import (
     OpportunityResumed,
     OpportunityWon,
     OwnerAssigned,
+    StageEntered,
+    StageRegressed,
 )
 from shared.kit.money import Money
 from shared.testing.given import START
-from tests.services.opportunity.deals import FIRST_STAGE, OWNER, SEEN, commit, on, reach, state_after, win
+from tests.services.opportunity.deals import (
+    DEFAULT,
+    FIRST_STAGE,
+    LATER,
+    OWNER,
+    SECOND_STAGE,
+    SEEN,
+    SHORT,
+    THIRD_STAGE,
+    commit,
+    on,
+    reach,
+    state_after,
+    win,
+)
 
 FIVE, SIX = Money(minor=5, currency="CNY"), Money(minor=6, currency="CNY")
 ALL_DONE = AssertProgress(completed_stage=3, note="CRM")
@@ -39,6 +56,11 @@ def test_the_contract_says_what_for() -> None:
 def test_what_is_won_may_be_unknown_but_not_negative() -> None:
     on(ALL_DONE)(win()).then(OpportunityWon(evidence=SEEN))
     on(ALL_DONE)(win(Money(minor=-1, currency="CNY"))).refused("negative_amount")
+
+
+def test_nobody_signs_tomorrow() -> None:
+    tomorrow = SEEN.model_copy(update={"at": LATER + timedelta(days=1)})
+    on(ALL_DONE)(win().model_copy(update={"evidence": tomorrow})).refused("impossible_date")
 
 
 def test_without_the_signature_nothing_is_won() -> None:
@@ -91,6 +113,31 @@ def test_a_reopened_one_goes_on_where_it_was() -> None:
     on(*FIRST_STAGE, LOST)(Reopen(reason="they came back")).then(OpportunityReopened(reason="they came back"))
     state = state_after(*FIRST_STAGE, LOST, Reopen(reason="they came back"))
     assert (state.outcome, state.completed_stage, state.competitor) == ("open", 1, None)
+
+
+def test_a_reopened_win_stands_before_the_signature_again() -> None:
+    on(*FIRST_STAGE, *SECOND_STAGE, *THIRD_STAGE, win())(Reopen(reason="they withdrew")).then(
+        [
+            OpportunityReopened(reason="they withdrew"),
+            StageRegressed(from_completed=3, to_completed=2, reason="they withdrew"),
+        ]
+    )
+    state = state_after(*FIRST_STAGE, *SECOND_STAGE, *THIRD_STAGE, win(), Reopen(reason="they withdrew"))
+    at = position(state, SHORT)
+    assert (state.outcome, at.completed_stage, at.probability_low) == ("open", 2, 60)
+    assert [one.code for one in at.missing] == ["terms", "signed"]
+    on(*FIRST_STAGE, *SECOND_STAGE, *THIRD_STAGE, win(), Reopen(reason="they withdrew"))(win()).refused(
+        "stages_missing"
+    )
+
+
+def test_what_was_done_for_the_signature_stays_done_when_a_win_is_reopened() -> None:
+    before = (AssertProgress(completed_stage=8, note="CRM"), win())
+    events = list(on(*before, process=DEFAULT)(Reopen(reason="they withdrew")).events)
+    assert events[1:] == [
+        StageRegressed(from_completed=8, to_completed=7, reason="they withdrew"),
+        StageEntered(stage=8),
+    ]
 
 
 def test_only_what_has_ended_is_reopened() -> None:
