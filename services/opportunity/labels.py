@@ -152,6 +152,7 @@ REFUSALS: Final[Words] = {
     "not_evidenced": ("It is not on record", "没有该记录"),
     "not_found": ("There is no such thing", "不存在"),
     "not_yours": ("It is not yours", "无权处理"),
+    "migration_only": ("Only when bringing deals in", "仅限迁入商机"),
     "stages_missing": ("Stages are missing", "阶段未完成"),
     "wrong_stage_order": ("Wrong order of stages", "阶段顺序错误"),
     "unknown_stage": ("Unknown stage", "未知阶段"),

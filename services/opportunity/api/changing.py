@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from services.opportunity.api.references import OrganisationNow
-from services.opportunity.api.roles import MAY_COMMAND
+from services.opportunity.api.roles import MAY_COMMAND, check_migration
 from services.opportunity.api.steps import STEPS, Step
 from services.opportunity.commands import change
 from services.opportunity.domain.opportunity.decide import Change
@@ -66,6 +66,7 @@ async def _carry_out(
     organisation: OrganisationNow,
     prefix: str = "",
 ) -> Response:
+    check_migration(commands, command.caller, prefix)
     known = await organisation.known(commands)
 
     async def decide(work: Work) -> JsonObject:

@@ -1,10 +1,13 @@
 """Whose opportunities one sees and changes: own, of one's teams, of all below teams that one leads."""
 
+from typing import Any
+
 import pytest
 
 from tests.services.opportunity.api.house import House, done, got, refused
 
 CHANGE = {"text": "Noted"}
+ASSERTED = {"kind": "asserted_at_migration", "note": "It stood there in the former system"}
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,42 @@ async def test_me_tells_who_i_am_and_how_far_i_see(house: House) -> None:
     async with house.client("stranger", "finance") as client:
         me = await got(client, "/me")
     assert (me["person"], me["sees"]["everything"]) == (None, True)
+
+
+@pytest.mark.parametrize("roles", [("seller",), ("manager",), ("executive",), ("seller", "manager", "executive")])
+@pytest.mark.parametrize(
+    ("step", "body", "field"),
+    [
+        ("progress", {"completed_stage": 8, "note": "x"}, "completed_stage"),
+        ("milestones", {"milestone": "priority_set", "evidence": ASSERTED}, "evidence.kind"),
+        ("commitments", {"criterion": "meeting_agreed", "evidence": ASSERTED}, "evidence.kind"),
+        ("buying-stage", {"stage": 3, "evidence": ASSERTED}, "evidence.kind"),
+        ("win", {"evidence": ASSERTED}, "evidence.kind"),
+        (
+            "changes",
+            {"changes": [{"action": "resume"}, {"action": "assert_progress", "completed_stage": 8, "note": "x"}]},
+            "changes.1.completed_stage",
+        ),
+        ("changes", {"changes": [{"action": "win", "evidence": ASSERTED}]}, "changes.0.evidence.kind"),
+    ],
+)
+async def test_who_sells_asserts_nothing(
+    house: House, roles: tuple[str, ...], step: str, body: Any, field: str
+) -> None:
+    async with house.client() as operations, house.client("ann", *roles) as ann:
+        opened = await house.opened(operations, owner_id=house.ids["ann"])
+        before = await house.service.backend.store.head()
+        problem = await refused(await ann.post(f"/opportunities/{opened}/{step}", json=body), 403, "migration_only")
+        assert [fault["field"] for fault in problem["errors"]] == [field]
+        assert await house.service.backend.store.head() == before
+
+
+@pytest.mark.parametrize("role", ["integration", "operations"])
+async def test_who_brings_deals_in_asserts_where_they_stand(house: House, role: str) -> None:
+    async with house.client("mover", role) as client:
+        opened = await house.opened(client)
+        path = f"/opportunities/{opened}"
+        await done(client, f"{path}/milestones", {"milestone": "priority_set", "evidence": ASSERTED})
+        await done(client, f"{path}/progress", {"completed_stage": 8, "note": "x"})
+        await done(client, f"{path}/changes", {"changes": [{"action": "win", "evidence": ASSERTED}]})
+        assert (await got(client, path))["outcome"]["code"] == "won"
