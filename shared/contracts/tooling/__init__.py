@@ -82,8 +82,11 @@ def contracts_command(
     root: Path = REPOSITORY,
     contracts: Sequence[Contract] | None = None,
     console: Console | None = None,
+    problems: Sequence[str] = (),
 ) -> int:
-    """The command `keyfold contracts [--check]`: a table per service, then the problems. Returns the exit code."""
+    """The command `keyfold contracts [--check]`: a table per service, then the problems, with those that were found elsewhere.
+    Returns the exit code.
+    """
     out = console or Console()
     known = discover() if contracts is None else contracts
     result = plan(root, known) if check else generate(root, known)
@@ -99,8 +102,9 @@ def contracts_command(
         out.print(f"{len(result.writes)} files {done}:")
         for path in result.writes:
             out.print(f"  {path.relative_to(root)}", markup=False, highlight=False, soft_wrap=True)
-    for problem in result.problems:
+    found = [*result.problems, *problems]
+    for problem in found:
         out.print(f"PROBLEM {problem}", markup=False, highlight=False, soft_wrap=True)
-    if not result.problems and not result.writes:
+    if not found and not result.writes:
         out.print("Everything is up to date.")
-    return 1 if result.problems or (check and result.writes) else 0
+    return 1 if found or (check and result.writes) else 0
