@@ -1,14 +1,18 @@
 """The command `keyfold`: the one place where services, servers and processes are put together."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 import uvloop
 
-from services.console import CommandError, fail, screen
+from services.console import CommandError, errors, fail, screen
 from services.imports.mapping import MappingError
 from services.imports.rows import ExportError
 from shared.kit.garbage import collect_seldom
@@ -16,6 +20,7 @@ from shared.kit.postgres_server import PostgresUnavailable
 from shared.kit.settings import Settings, SettingsError, load_settings
 from shared.kit.telemetry import configure_logging
 from shared.log.port import LogUnavailableError, TopicMismatchError, UnknownTopicError
+from shared.projections.database_errors import DATABASE_ERRORS
 from shared.projections.reads import NotBuiltError, NotYetVisibleError
 from shared.projections.rebuild import RebuildRefusedError
 from shared.relay.checks import RelayRefusedError
@@ -63,6 +68,10 @@ KNOWN = (
     CommandError,
     OSError,
 )
+UNUSABLE = ("08", "28", "3D", "53", "57")
+"""Classes of SQLSTATE: no connection, no permission to connect, no such database, no room, shut down."""
+INTERRUPTED = 130
+STOPPED = "Stopped before the end; what was acknowledged is kept; run it again to go on."
 
 
 def settings_or_fail() -> Settings:
@@ -77,13 +86,50 @@ def run(work: Callable[[Settings], Awaitable[T]], *, log_level: str | None = Non
     settings = settings_or_fail()
     configure_logging(log_level or settings.log_level, settings.log_format)
 
-    async def main() -> T:
-        return await work(settings)
+    with told(settings):
+        return uvloop.run(_until_interrupted(work(settings)))
 
+
+async def _until_interrupted(work: Awaitable[T]) -> T:
+    """Ctrl-C also reaches the programs that a command runs: what they then complain of is no news."""
     try:
-        return uvloop.run(main())
-    except KNOWN as problem:
-        fail(str(problem) or type(problem).__name__)
+        return await work
+    except Exception:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from None
+        raise
+
+
+@contextmanager
+def told(settings: Settings) -> Iterator[None]:
+    """What operators can mend ends the command with a sentence."""
+    try:
+        yield
+    except (*KNOWN, *DATABASE_ERRORS) as problem:
+        sentence = _sentence(problem, settings)
+        if sentence is None:
+            raise
+        fail(sentence)
+
+
+def _sentence(problem: BaseException, settings: Settings) -> str | None:
+    """None for what nobody can mend but in the code, and for output that nobody reads."""
+    if isinstance(problem, BrokenPipeError):
+        return None
+    words = str(problem) or type(problem).__name__
+    cause = getattr(problem, "orig", None) or problem
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if isinstance(problem, socket.gaierror | ConnectionError | TimeoutError) or state[:2] in UNUSABLE:
+        return f"{_database(settings)} cannot be used: {str(cause) or words}"
+    return words if isinstance(problem, KNOWN) else None
+
+
+def _database(settings: Settings) -> str:
+    if settings.database_url is None:
+        return f"the embedded database in {settings.data.absolute()}"
+    address = urlsplit(settings.database_url.get_secret_value())
+    return f"the database server of KEYFOLD_DATABASE_URL ({address.hostname}:{address.port or 5432})"
 
 
 @app.command()
@@ -100,10 +146,8 @@ def up(
     configure_logging(quiet, style)
     if port is not None:
         settings = settings.model_copy(update={"port": port})
-    try:
-        uvloop.run(start(settings, demo=demo))
-    except KNOWN as problem:
-        fail(str(problem))
+    with told(settings):
+        uvloop.run(_until_interrupted(start(settings, demo=demo)))
 
 
 @app.command()
@@ -300,10 +344,14 @@ def contracts(
     from services.openapi import openapi_documents
     from shared.contracts.tooling import contracts_command
 
-    failed = contracts_command(check) | openapi_documents(check)
-    raise typer.Exit(failed)
+    raise typer.Exit(contracts_command(check, problems=openapi_documents(check)))
 
 
 def main() -> None:
     collect_seldom()
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            errors.print(STOPPED, style="bold red", markup=False, highlight=False)
+        raise
