@@ -37,6 +37,10 @@ class Program:
     def running(self) -> bool:
         return self._process.returncode is None
 
+    @property
+    def crashed(self) -> bool:
+        return self._process.returncode == 1
+
     async def tells(self, word: str, n: int = 1) -> None:
         """Until it has said this for the n-th time. Raises EndedError, TimeoutError."""
         async with asyncio.timeout(PATIENCE):
@@ -133,6 +137,12 @@ class Processes:
             )
         self.all.append(Program(name, process, output, self.bell))
         return self.all[-1]
+
+    def check(self) -> None:
+        """Raises EndedError when one has ended with an error of its own: then there is nothing to wait for."""
+        for program in self.all:
+            if program.crashed:
+                raise EndedError(f"{program.name} has ended with an error:\n{program.last_words()}")
 
     async def clear_away(self) -> None:
         for program in self.all:

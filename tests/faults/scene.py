@@ -100,8 +100,9 @@ class Scene:
             reads = ReadModels(engine)
             while True:
                 try:
-                    return await reads.wait_for(token, projections, PATIENCE)
+                    return await reads.wait_for(token, projections, 5.0)
                 except NotYetVisibleError:
+                    self.processes.check()
                     await self.processes.bell.wait(0.1)  # no worker yet, as after a kill
 
     async def published(self) -> None:
@@ -116,6 +117,7 @@ class Scene:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not await connection.fetchval(condition):
+                    self.processes.check()
                     await self.processes.bell.wait(0.05)
         finally:
             await connection.close()

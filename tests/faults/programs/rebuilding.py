@@ -21,7 +21,7 @@ class RebuildOptions(BaseModel):
 async def main() -> int:
     options = RebuildOptions.model_validate_json(sys.argv[1])
     tally.use_topic(options.topic)
-    rebuilding.BATCH = 200  # type: ignore[attr-defined]  # so that there is a half way at which to be killed
+    rebuilding.BATCH = 200  # so that there is a half way at which to be killed
     projection = next(one for one in tally.PROJECTIONS if one.name == options.projection)
     engine, log = open_engine(options.dsn, 2), open_log(options.log)
     try:
