@@ -13,6 +13,7 @@ from services.opportunity.api.flows import (
     Cohort,
     Conversion,
     Counted,
+    Earning,
     Leak,
     Leakage,
     PeriodTold,
@@ -20,7 +21,6 @@ from services.opportunity.api.flows import (
     Stay,
     TimeInStage,
     Velocity,
-    VelocityRow,
 )
 from services.opportunity.api.funnel import STANDING
 from services.opportunity.api.groups import Labeller, labeller
@@ -89,9 +89,9 @@ async def leakage(ask: Annotated[LeakageQuery, Query()], asking: AskingNow) -> L
 @router.get("/funnel/velocity", summary="How fast it earns", operation_id="velocity", responses=PROBLEMS)
 async def velocity(ask: Annotated[Within, Query()], asking: AskingNow) -> Velocity:
     period = asking.period(ask)
-    rows = await speed.velocity(asking.connection, asking.view(ask), period.start, period.end)
-    items = [VelocityRow(**asdict(row)) for row in rows]
-    return Velocity(period=_told(period), belonging=ask.belonging, items=items)
+    found = asdict(await speed.velocity(asking.connection, asking.view(ask), period.start, period.end))
+    items = [Earning(**one) for one in found.pop("earnings")]
+    return Velocity(period=_told(period), belonging=ask.belonging, items=items, **found)
 
 
 @router.get("/funnel/required", summary="What must enter at the top", operation_id="required", responses=PROBLEMS)

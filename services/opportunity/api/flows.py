@@ -91,34 +91,49 @@ class Leakage(BaseModel):
     items: list[Leak]
 
 
-class VelocityRow(BaseModel):
-    """open × average won × win rate ÷ cycle = money per day, in smallest units; null where nothing was won."""
+class Earning(BaseModel):
+    """Of the wins that have an amount in the currency, in its smallest unit. `share`: of all wins with an amount.
 
-    currency: str | None
-    open_count: int
+    open × win rate × share × average won ÷ cycle = `minor_per_day`; null where a component is missing.
+    """
+
+    currency: str
     won_count: int
-    ended_count: int
     won_minor: int
-    win_rate: float | None
-    average_won_minor: int | None
-    cycle_days: float | None
+    average_won_minor: int
+    share: float
     minor_per_day: int | None
 
 
 class Velocity(BaseModel):
+    """Counts, win rate and cycle are of all opportunities; so many of them are `…_without_amount`. What they earn stands under
+    each currency of what was won. `win_rate` = won ÷ ended in the period, `cycle_days` from opening to winning on average,
+    `lacking`: why nothing is earned per day.
+    """
+
     period: PeriodTold
     belonging: Belonging
-    items: list[VelocityRow]
+    open_count: int
+    open_without_amount: int
+    ended_count: int
+    won_count: int
+    won_without_amount: int
+    win_rate: float | None
+    cycle_days: float | None
+    lacking: str | None
+    items: list[Earning]
 
 
 class Required(BaseModel):
-    """What must enter the funnel at the top to win `target`, by what became of the period's cohort. `lacking`: why not known."""
+    """What must enter the funnel at the top to win `target`, by what became of all of the period's cohort; averages are of those
+    with an amount in the target's currency. `lacking`: why not known."""
 
     period: PeriodTold
     belonging: Belonging
     target: Money
     entered: int
     won: int
+    won_without_amount: int
     still_open: int
     conversion: float | None
     average_won_minor: int | None

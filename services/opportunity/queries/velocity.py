@@ -18,60 +18,101 @@ DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Velocity:
-    """open × average won × win rate ÷ cycle = money per day, of one currency (None: no amount known).
+class Earning:
+    """What the wins that have an amount in a currency say.
 
-    `win_rate` of those that ended in the period; `cycle_days` from opening to winning, on average. None where nothing was won.
+    `share` of all wins with an amount; open × win rate × share × average won ÷ cycle = `minor_per_day`.
     """
 
-    currency: str | None
-    open_count: int
+    currency: str
     won_count: int
-    ended_count: int
     won_minor: int
-    win_rate: float | None
-    average_won_minor: int | None
-    cycle_days: float | None
+    average_won_minor: int
+    share: float
     minor_per_day: int | None
 
 
-async def velocity(connection: AsyncConnection, view: View, start: datetime, end: datetime) -> Sequence[Velocity]:
-    """Per currency: what is open in the view, and what was won, lost or abandoned within [start, end)."""
+@dataclass(frozen=True, slots=True)
+class Velocity:
+    """How many are open, how many end well, how long that takes: of all opportunities, whether their amount is known or not.
+
+    `win_rate` of those that ended in the period; `cycle_days` from opening to winning, on average. Components are None where
+    nothing shows them, and `lacking` says why nothing is earned per day.
+    """
+
+    open_count: int
+    open_without_amount: int
+    ended_count: int
+    won_count: int
+    won_without_amount: int
+    win_rate: float | None
+    cycle_days: float | None
+    lacking: str | None
+    earnings: Sequence[Earning]
+
+
+async def velocity(connection: AsyncConnection, view: View, start: datetime, end: datetime) -> Velocity:
+    """What is open in the view, and what was won, lost or abandoned within [start, end)."""
     rows = seen(view)
+    is_open = rows.c.outcome.in_(OPEN)
     ended = rows.c.outcome.not_in(OPEN) & (rows.c.outcome_since >= start) & (rows.c.outcome_since < end)
     won = ended & (rows.c.outcome == "won")
     lasted = func.extract("epoch", rows.c.outcome_since - rows.c.opened_at)
     statement = (
         select(
             rows.c.currency,
-            func.count().filter(rows.c.outcome.in_(OPEN)).label("open_count"),
-            func.count().filter(won).label("won_count"),
-            func.count().filter(ended).label("ended_count"),
+            func.count().filter(is_open).label("open"),
+            func.count().filter(ended).label("ended"),
+            func.count().filter(won).label("won"),
             func.coalesce(func.sum(rows.c.amount_minor).filter(won), 0).label("won_minor"),
             func.coalesce(func.sum(lasted).filter(won), 0).label("won_seconds"),
         )
         .group_by(rows.c.currency)
         .order_by(rows.c.currency.asc().nulls_last())
     )
-    return [_velocity(row) for row in (await connection.execute(statement)).mappings()]
+    return _velocity((await connection.execute(statement)).mappings().all())
 
 
-def _velocity(row: RowMapping) -> Velocity:
-    won_count, ended_count, won_minor = row["won_count"], row["ended_count"], int(row["won_minor"])
-    cycle = Fraction(row["won_seconds"]) / DAY / won_count if won_count else None
-    average = Fraction(won_minor, won_count) if won_count and row["currency"] else None
-    rate = Fraction(won_count, ended_count) if ended_count else None
-    per_day = row["open_count"] * average * rate / cycle if average is not None and rate and cycle else None
+def _velocity(rows: Sequence[RowMapping]) -> Velocity:
+    """From counts by currency; null: without an amount."""
+    standing, ended, won = (sum(row[name] for row in rows) for name in ("open", "ended", "won"))
+    unknown = next((row for row in rows if row["currency"] is None), None)
+    seconds = sum(Fraction(row["won_seconds"]) for row in rows)
+    rate = Fraction(won, ended) if ended else None
+    cycle = seconds / DAY / won if won else None
+    known = won - (unknown["won"] if unknown else 0)
+    per_day = standing * rate / cycle if rate is not None and cycle else None  # opportunities won a day
+    lacking = None
+    if not ended:
+        lacking = "no opportunity ended in the period"
+    elif not won:
+        lacking = "no opportunity was won in the period"
+    elif not known:
+        lacking = "none that was won in the period has an amount"
+    elif not cycle:
+        lacking = "what was won was won at the moment it was opened, so it took no time"
     return Velocity(
-        row["currency"],
-        row["open_count"],
-        won_count,
-        ended_count,
-        won_minor,
-        None if rate is None else float(rate),
-        None if average is None else round(average),
-        None if cycle is None else float(cycle),
-        None if per_day is None else round(per_day),
+        open_count=standing,
+        open_without_amount=unknown["open"] if unknown else 0,
+        ended_count=ended,
+        won_count=won,
+        won_without_amount=won - known,
+        win_rate=None if rate is None else float(rate),
+        cycle_days=None if cycle is None else float(cycle),
+        lacking=lacking,
+        earnings=[_earning(row, known, per_day) for row in rows if row["currency"] is not None and row["won"]],
+    )
+
+
+def _earning(row: RowMapping, known: int, per_day: Fraction | None) -> Earning:
+    minor = int(row["won_minor"])
+    return Earning(
+        currency=row["currency"],
+        won_count=row["won"],
+        won_minor=minor,
+        average_won_minor=round(Fraction(minor, row["won"])),
+        share=row["won"] / known,
+        minor_per_day=None if per_day is None else round(per_day * Fraction(minor, known)),
     )
 
 
@@ -79,14 +120,15 @@ def _velocity(row: RowMapping) -> Velocity:
 class RequiredAtTop:
     """What must enter `searching` to win `target`.
 
-    Inputs: of the cohort `entered`, `won` and `still_open`; `conversion` = won ÷ (entered − still open), since those that are
-    open have not converted *or* failed yet; averages of the target's currency. Results are None when an input is: `lacking`
-    says which.
+    Inputs: of the whole cohort, whether an amount is known or not, `entered`, `won` and `still_open`; `conversion` = won ÷
+    (entered − still open), since those that are open have not converted *or* failed yet; averages of those with an amount in
+    the target's currency. Results are None when an input is: `lacking` says which.
     """
 
     target: Money
     entered: int
     won: int
+    won_without_amount: int
     still_open: int
     conversion: float | None
     average_won_minor: int | None
@@ -109,6 +151,7 @@ async def required_at_top(
         func.count().label("entered"),
         func.count().filter(won).label("won"),
         func.count().filter(cohort.c.outcome.in_(OPEN)).label("still_open"),
+        func.count().filter(won & cohort.c.currency.is_(None)).label("won_without_amount"),
         func.count().filter(won & same).label("won_same"),
         func.coalesce(func.sum(cohort.c.amount_minor).filter(won & same), 0).label("won_minor"),
         func.count().filter(same).label("same"),
@@ -120,13 +163,14 @@ async def required_at_top(
     rate = Fraction(row["won"], decided) if decided else None
     average_won = Fraction(int(row["won_minor"]), row["won_same"]) if row["won_same"] else None
     average_entered = Fraction(int(row["entered_minor"]), row["same"]) if row["same"] else None
-    lacking = _lacking(target, rate, average_won)
+    lacking = _lacking(target, row["entered"], rate, average_won)
     wins = ceil(target.minor / average_won) if average_won else None
     entries = ceil(target.minor / average_won / rate) if average_won and rate else None
     return RequiredAtTop(
         target=target,
         entered=row["entered"],
         won=row["won"],
+        won_without_amount=row["won_without_amount"],
         still_open=row["still_open"],
         conversion=None if rate is None else float(rate),
         average_won_minor=None if average_won is None else round(average_won),
@@ -139,7 +183,9 @@ async def required_at_top(
     )
 
 
-def _lacking(target: Money, rate: Fraction | None, average_won: Fraction | None) -> str | None:
+def _lacking(target: Money, entered: int, rate: Fraction | None, average_won: Fraction | None) -> str | None:
+    if not entered:
+        return "no opportunity entered the top of the funnel, searching, in the period"
     if rate is None:
         return "no opportunity of the cohort has ended yet"
     if not rate:

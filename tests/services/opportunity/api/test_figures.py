@@ -144,8 +144,10 @@ async def test_conversion_leakage_and_velocity_name_their_period(busy: Busy) -> 
         ("lost", "Price", "Rival", 70_00),
         ("abandoned", "Too small", None, 100_00),
     }
-    cny = next(one for one in velocity["items"] if one["currency"] == "CNY")
-    assert (cny["won_count"], cny["ended_count"], cny["average_won_minor"]) == (1, 2, 100_00)
+    [cny] = velocity["items"]
+    assert (cny["currency"], cny["won_count"], cny["average_won_minor"]) == ("CNY", 1, 100_00)
+    assert (velocity["open_count"], velocity["won_count"], velocity["ended_count"]) == (4, 1, 3)
+    assert velocity["win_rate"] == pytest.approx(1 / 3)
     assert (required["entered"], required["won"], required["wins_needed"]) == (7, 1, 3)
 
 

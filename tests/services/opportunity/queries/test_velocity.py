@@ -5,7 +5,7 @@ from typing import Any
 
 from services.opportunity.domain.opportunity.outcome import Lose, Win
 from services.opportunity.domain.opportunity.progress import AssertProgress
-from services.opportunity.queries.velocity import Velocity, required_at_top, velocity
+from services.opportunity.queries.velocity import Earning, Velocity, required_at_top, velocity
 from services.opportunity.queries.view import Filters
 from shared.contracts.opportunity import OpportunityOpened
 from shared.kit.money import Money
@@ -48,31 +48,78 @@ def market() -> Ledger:
     return ledger
 
 
-async def test_velocity_shows_its_components_by_currency(ask: Ask) -> None:
+async def test_velocity_shows_its_components(ask: Ask) -> None:
     found = await velocity(await ask(market()), view(), FROM, BEFORE)
-    # 3 open × 200 on average × 2 of 3 won ÷ 30 days
-    assert found[0] == Velocity("CNY", 3, 2, 3, 400, 2 / 3, 200, 30.0, round(3 * 200 * 2 / 3 / 30))
-    assert found[1] == Velocity("USD", 0, 0, 1, 0, 0.0, None, None, None)
-    assert found[2] == Velocity(None, 1, 0, 0, 0, None, None, None, None)
+    # 4 open × 2 of 4 won × 200 on average ÷ 30 days
+    earning = Earning("CNY", 2, 400, 200, 1.0, round(4 * 200 * 2 / 4 / 30))
+    assert found == Velocity(4, 1, 4, 2, 0, 0.5, 30.0, None, [earning])
+
+
+async def test_losses_without_an_amount_count_as_losses(ask: Ask) -> None:
+    """An export tells the amount of what was won, and not of what was lost."""
+    ledger = company()
+    for number in range(1, 6):
+        deal(ledger, number, None, (Win(amount=Money(minor=60, currency="USD"), evidence=SEEN), day(11)))
+    for number in range(6, 9):
+        deal(ledger, number, None, (LOSE, day(11)))
+    deal(ledger, 9, None)
+    connection = await ask(ledger)
+    found = await velocity(connection, view(), FROM, BEFORE)
+    assert (found.won_count, found.ended_count, found.win_rate, found.won_without_amount) == (5, 8, 5 / 8, 0)
+    assert (found.open_count, found.open_without_amount) == (1, 1)
+    assert found.earnings == [Earning("USD", 5, 300, 60, 1.0, round(1 * 60 * 5 / 8 / 10))]
+    required = await required_at_top(connection, view(), Money(minor=600, currency="USD"), FROM, BEFORE)
+    assert (required.conversion, required.wins_needed, required.entries_needed) == (5 / 8, 10, 16)
+
+
+async def test_several_currencies_share_what_is_open(ask: Ask) -> None:
+    ledger = market()
+    deal(ledger, 9, Money(minor=900, currency="USD"), (WIN, day(31)))
+    deal(ledger, 10, None, (WIN, day(31)))
+    found = await velocity(await ask(ledger), view(), FROM, BEFORE)
+    assert (found.won_count, found.won_without_amount, found.ended_count, found.cycle_days) == (4, 1, 6, 30.0)
+    # 4 open, 4 of 6 won: of three wins with an amount two were of 200 CNY on average, one of 900 USD
+    won_a_day = 4 * 4 / 6 / 30
+    assert found.earnings == [
+        Earning("CNY", 2, 400, 200, 2 / 3, round(won_a_day * 2 / 3 * 200)),
+        Earning("USD", 1, 900, 900, 1 / 3, round(won_a_day * 1 / 3 * 900)),
+    ]
 
 
 async def test_velocity_counts_what_ended_within_the_period_and_the_view(ask: Ask) -> None:
     connection = await ask(market())
-    [only, *_] = await velocity(connection, view(), day(40), BEFORE)
-    assert (only.won_count, only.ended_count, only.won_minor, only.cycle_days) == (1, 1, 300, 40.0)
-    [until, *_] = await velocity(connection, view(), FROM, day(41))
-    assert (until.won_count, until.won_minor) == (1, 100)
-    [earlier, *_] = await velocity(connection, view(as_of=day(25)), FROM, BEFORE)
-    assert (earlier.open_count, earlier.won_count) == (5, 1)
-    [mine] = await velocity(connection, view(Filters(owner=(OWNERS[1],))), FROM, BEFORE)
-    assert (mine.won_count, mine.minor_per_day) == (1, 0)
+    later = await velocity(connection, view(), day(40), BEFORE)
+    assert (later.won_count, later.ended_count, later.earnings[0].won_minor, later.cycle_days) == (1, 1, 300, 40.0)
+    until = await velocity(connection, view(), FROM, day(41))
+    assert (until.won_count, until.earnings[0].won_minor) == (1, 100)
+    earlier = await velocity(connection, view(as_of=day(25)), FROM, BEFORE)
+    assert (earlier.open_count, earlier.won_count) == (7, 1)
+    mine = await velocity(connection, view(Filters(owner=(OWNERS[1],))), FROM, BEFORE)
+    assert (mine.won_count, mine.earnings[0].minor_per_day) == (1, 0)
+
+
+async def test_what_is_lacking_for_the_velocity_is_said(ask: Ask) -> None:
+    connection = await ask(market())
+    nothing = await velocity(connection, view(), day(200), day(300))
+    assert (nothing.win_rate, nothing.earnings, nothing.lacking) == (None, [], "no opportunity ended in the period")
+    lost = await velocity(connection, view(Filters(currency=("USD",))), FROM, BEFORE)
+    assert (lost.win_rate, lost.lacking) == (0.0, "no opportunity was won in the period")
+
+
+async def test_without_an_amount_the_win_rate_is_known_all_the_same(ask: Ask) -> None:
+    ledger = company()
+    deal(ledger, 1, None, (WIN, day(11)))
+    unknown = await velocity(await ask(ledger), view(), FROM, BEFORE)
+    assert (unknown.win_rate, unknown.won_without_amount) == (1.0, 1)
+    assert unknown.lacking == "none that was won in the period has an amount"
 
 
 async def test_what_is_won_on_the_day_it_was_opened_has_no_velocity(ask: Ask) -> None:
     ledger = company()
     deal(ledger, 1, cny(100), (WIN, day(1)))
-    [found] = await velocity(await ask(ledger), view(), FROM, BEFORE)
-    assert (found.won_count, found.cycle_days, found.minor_per_day) == (1, 0.0, None)
+    found = await velocity(await ask(ledger), view(), FROM, BEFORE)
+    assert (found.won_count, found.cycle_days, found.earnings[0].minor_per_day) == (1, 0.0, None)
+    assert found.lacking == "what was won was won at the moment it was opened, so it took no time"
 
 
 async def test_what_is_required_at_the_top_follows_from_the_cohort(ask: Ask) -> None:
@@ -89,7 +136,7 @@ async def test_what_is_lacking_for_the_requirement_is_said(ask: Ask) -> None:
     assert (nothing.entered, nothing.entries_needed, nothing.lacking) == (
         0,
         None,
-        "no opportunity of the cohort has ended yet",
+        "no opportunity entered the top of the funnel, searching, in the period",
     )
     usd = Money(minor=5, currency="USD")
     other = await required_at_top(connection, view(), usd, FROM, BEFORE)
