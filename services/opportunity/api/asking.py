@@ -7,17 +7,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.opportunity.api.defined import check_processes
+from services.opportunity.domain.process import Synchrony
 from services.opportunity.projections.organisation import organisation
 from services.opportunity.projections.processes import processes
 from services.opportunity.projections.timeline import timeline
 from services.opportunity.queries.view import RESULT, WORK_LIST, Belonging, Filters, View
-from shared.contracts.opportunity import Code, EntityId, FunnelState
+from shared.contracts.opportunity import Code, FunnelState
 from shared.kit.calendar import Period
 from shared.kit.moments import Moment
-from shared.kit.money import Currency
+from shared.kit.money import currency_digits
 from shared.service.backend import Backend
 from shared.service.visibility import Scope
 from shared.web.commanding import BackendNow, ScopeNow
@@ -25,10 +27,21 @@ from shared.web.language import Language, LanguageNow
 from shared.web.problems import bad_request
 from shared.web.reading import PlainText, moment_of, reading
 
+
+def _currency(value: str) -> str:
+    if value != "none":
+        currency_digits(value)
+    return value
+
+
 AHEAD = timedelta(minutes=5)  # clocks differ a little
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
 Connection = Annotated[AsyncConnection, Depends(reading(timeline, processes, organisation), scope="function")]
-Nobody = Literal["none"]
+# One pattern and not a choice of types, so that what is wrong is named by the parameter alone.
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+IdOrNone = Annotated[str, Field(pattern=f"^(none|{_UUID})$", examples=["0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d"])]
+StageAsked = Annotated[str, Field(pattern="^([1-9]|[1-3][0-9]|40|[a-z][a-z0-9_-]{0,59})$", examples=["discovery"])]
+CurrencyOrNone = Annotated[str, AfterValidator(_currency), Field(pattern="^(none|[A-Z]{3})$", examples=["CNY"])]
 _MOMENT = "A day (its end, by the business calendar) or a moment; default now."
 _SEVERAL = 100
 _WHOSE = (
@@ -56,20 +69,26 @@ class Clocks(BaseModel):
 class Selection(Clocks):
     """Filters; each may be given several times and narrows to any of its values. `none`: those that have none."""
 
-    owner: list[EntityId | Nobody] = Field(default=[], max_length=_SEVERAL)
-    team: list[EntityId | Nobody] = Field(default=[], max_length=_SEVERAL)
-    account: list[EntityId | Nobody] = Field(
+    owner: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
+    team: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
+    account: list[IdOrNone] = Field(
         default=[], max_length=_SEVERAL, description="With everything below the account in its tree."
     )
-    only_account: list[EntityId | Nobody] = Field(
+    only_account: list[IdOrNone] = Field(
         default=[], max_length=_SEVERAL, description="The account alone, nothing below it."
     )
     process: list[Code] = Field(default=[], max_length=_SEVERAL)
-    stage: list[Annotated[int, Field(ge=1, le=40)]] = Field(
-        default=[], max_length=_SEVERAL, description="The working stage: completed + 1."
+    stage: list[StageAsked] = Field(
+        default=[], max_length=_SEVERAL, description="The working stage, completed + 1: its number or its code."
     )
     state: list[FunnelState] = Field(default=[], max_length=_SEVERAL)
-    currency: list[Currency | Nobody] = Field(default=[], max_length=_SEVERAL, description="Of the amount.")
+    synchrony: list[Synchrony] = Field(
+        default=[], max_length=4, description="Working stage against buying stage: `at_risk` is two or more behind."
+    )
+    decision_due: bool | None = Field(
+        default=None, description="At risk, and nobody has decided to catch up or to give up."
+    )
+    currency: list[CurrencyOrNone] = Field(default=[], max_length=_SEVERAL, description="Of the amount.")
     flag: list[Code] = Field(default=[], max_length=_SEVERAL)
     q: PlainText = Field(
         default="",
@@ -121,8 +140,12 @@ class Asking:
             "future_moment", f"{field} {text} has not come yet", field=field, expected="today or earlier; default now"
         )
 
-    def view(self, ask: Selection, filters: Filters | None = None) -> View:
-        """What the parameters ask for. `filters`: in place of those that every question has."""
+    async def view(self, ask: Selection, filters: Filters | None = None) -> View:
+        """What the parameters ask for. `filters`: in place of those that every question has.
+
+        Raises RefusedError (kind input) for a process, and for the code of a stage, that nobody has defined.
+        """
+        await check_processes(self.connection, ask.process, [one for one in ask.stage if not one.isdigit()])
         return View(
             scope=self.scope,
             now=self.now,
@@ -153,8 +176,9 @@ class Asking:
 
     def list_link(self, ask: Selection, **chosen: Any) -> str:
         """The list of the rows behind a figure: the same question, narrowed to what the figure counts."""
-        said = {name: value for name, value in ask.model_dump(mode="json", include=_SHARED).items() if value}
-        asked = said | {name: _text(value) for name, value in chosen.items()}
+        said = ask.model_dump(mode="json", include=_SHARED)
+        said = {name: value for name, value in said.items() if value not in (None, "", [])} | chosen
+        asked = {name: _text(value) for name, value in said.items()}
         return f"{self.root}/opportunities?{urlencode(asked, doseq=True)}"
 
 
@@ -175,8 +199,10 @@ def filters_of(ask: Selection) -> Filters:
         account=_ids(ask.account),
         only_account=_ids(ask.only_account),
         process=tuple(ask.process),
-        stage=tuple(ask.stage),
+        stage=tuple(int(one) if one.isdigit() else one for one in ask.stage),
         state=tuple(ask.state),
+        synchrony=tuple(ask.synchrony),
+        decision_due=ask.decision_due,
         outcome=tuple(ask.outcome) if isinstance(ask, Choice) else (),
         currency=_ids(ask.currency),
         flag=tuple(ask.flag),

@@ -18,7 +18,6 @@ from services.opportunity.labels import FUNNEL_STATES
 from services.opportunity.queries.funnel import GROUP_COLUMNS, counts
 from services.opportunity.queries.listing import Order, first_cards
 from shared.contracts.opportunity import Code, ProcessDefined
-from shared.contracts.refusal import refuse
 from shared.web.commanding import PROBLEMS
 
 router = APIRouter(tags=["opportunities: reading"], dependencies=[MAY_READ])
@@ -57,15 +56,10 @@ class Board(BaseModel):
 
 @router.get("/board", summary="A board", operation_id="board", responses=PROBLEMS)
 async def board(ask: Annotated[BoardQuery, Query()], asking: AskingNow) -> Board:
-    view, by = asking.view(ask), ask.group_by
+    view, by = await asking.view(ask), ask.group_by
     counted = await counts(asking.connection, view, [by])
     names = await labeller(asking.connection, asking.language, counted)
-    process = names.latest.get(ask.process[0])
-    if process is None:
-        raise refuse(
-            "unknown_process", f"there is no sales process {ask.process[0]!r}", field="process", expected="see /processes",
-            kind="input",
-        )  # fmt: skip
+    process = names.latest[ask.process[0]]
     placed: Sequence[RowMapping] = []
     if ask.cards:
         placed = await first_cards(asking.connection, view, GROUP_COLUMNS[by], Order.parse(ask.sort), ask.cards)

@@ -58,7 +58,7 @@ async def conversion(ask: Annotated[Within, Query()], asking: AskingNow) -> Conv
     period = asking.period(ask)
     found: dict[By, list[Cohort]] = {}
     for by in _WAYS:
-        rows = await queries.conversion(asking.connection, asking.view(ask), period.start, period.end, by)
+        rows = await queries.conversion(asking.connection, await asking.view(ask), period.start, period.end, by)
         names = await labeller(asking.connection, asking.language, rows)
         found[by] = [_cohort(row, by, ask, period, asking, names) for row in rows]
     return Conversion(
@@ -68,7 +68,7 @@ async def conversion(ask: Annotated[Within, Query()], asking: AskingNow) -> Conv
 
 @router.get("/funnel/time-in-stage", summary="How long it takes", operation_id="time_in_stage", responses=PROBLEMS)
 async def time_in_stage(ask: Annotated[StayQuery, Query()], asking: AskingNow) -> TimeInStage:
-    view = asking.view(ask)
+    view = await asking.view(ask)
     found: dict[By, list[Stay]] = {}
     for by in _WAYS:
         rows = await queries.time_in_stage(asking.connection, view, by)
@@ -80,7 +80,7 @@ async def time_in_stage(ask: Annotated[StayQuery, Query()], asking: AskingNow) -
 @router.get("/funnel/leakage", summary="Where and why it leaks", operation_id="leakage", responses=PROBLEMS)
 async def leakage(ask: Annotated[LeakageQuery, Query()], asking: AskingNow) -> Leakage:
     period = asking.period(ask)
-    rows = await queries.leakage(asking.connection, asking.view(ask), period.start, period.end, ask.by)
+    rows = await queries.leakage(asking.connection, await asking.view(ask), period.start, period.end, ask.by)
     names = await labeller(asking.connection, asking.language, rows)
     items = [_leak(row, ask, period, asking, names) for row in rows]
     return Leakage(period=_told(period), belonging=ask.belonging, by=ask.by, items=items)
@@ -89,7 +89,7 @@ async def leakage(ask: Annotated[LeakageQuery, Query()], asking: AskingNow) -> L
 @router.get("/funnel/velocity", summary="How fast it earns", operation_id="velocity", responses=PROBLEMS)
 async def velocity(ask: Annotated[Within, Query()], asking: AskingNow) -> Velocity:
     period = asking.period(ask)
-    found = asdict(await speed.velocity(asking.connection, asking.view(ask), period.start, period.end))
+    found = asdict(await speed.velocity(asking.connection, await asking.view(ask), period.start, period.end))
     items = [Earning(**one) for one in found.pop("earnings")]
     return Velocity(period=_told(period), belonging=ask.belonging, items=items, **found)
 
@@ -98,7 +98,7 @@ async def velocity(ask: Annotated[Within, Query()], asking: AskingNow) -> Veloci
 async def required(ask: Annotated[RequiredQuery, Query()], asking: AskingNow) -> Required:
     period = asking.period(ask)
     target = Money(minor=ask.target_minor, currency=ask.currency_of_target)
-    found = await speed.required_at_top(asking.connection, asking.view(ask), target, period.start, period.end)
+    found = await speed.required_at_top(asking.connection, await asking.view(ask), target, period.start, period.end)
     told = {name: getattr(found, name) for name in type(found).__dataclass_fields__}
     return Required(period=_told(period), belonging=ask.belonging, **told)
 

@@ -77,7 +77,7 @@ async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Fun
         by.insert(by.index("stage"), "process")
     if not ask.outcome and "outcome" not in by:
         ask = ask.model_copy(update={"outcome": STANDING})
-    view = asking.view(ask)
+    view = await asking.view(ask)
     rows = await counts(asking.connection, view, by)
     names = await labeller(asking.connection, asking.language, rows)
     return Funnel(

@@ -82,7 +82,7 @@ class OpportunityList(Page[OpportunityRow]):
 @router.get("/opportunities", summary="List opportunities", operation_id="opportunities", responses=PROBLEMS)
 async def opportunities(ask: Annotated[ListQuery, Query()], asking: AskingNow) -> OpportunityList:
     """Those that the caller may see: one's own, those of one's teams and of all below teams that one leads."""
-    view, order = asking.view(ask, _filters(ask)), Order.parse(ask.sort)
+    view, order = await asking.view(ask, _filters(ask)), Order.parse(ask.sort)
     question = ["opportunities", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     values = after_of(question, ask.cursor, _VALUES[order.by] | None, EntityId)
     after = None if values is None else After(values[0], values[1])

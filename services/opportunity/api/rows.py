@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.opportunity import labels
 from services.opportunity.api.asking import Asking
 from services.opportunity.api.names import Named, NamesOf, names_of
-from services.opportunity.domain.process import synchrony
 from services.opportunity.labels import Words, word
 from services.opportunity.projections.processes import definition
 from shared.contracts.opportunity import BuyingStage, ProcessDefined, SellingStage
@@ -63,6 +62,7 @@ class OpportunityRow(BaseModel):
     probability_low: int
     probability_high: int
     synchrony: Coded
+    decision_due: bool = Field(description="It is at risk, and nobody has decided to catch up or to give up.")
     funnel_state: Coded
     outcome: Coded
     outcome_since: datetime
@@ -98,7 +98,6 @@ class RowMaker:
         amount = None
         if found["currency"] is not None:
             amount = Money(minor=found["amount_minor"], currency=found["currency"])
-        standing = synchrony(process, found["completed_stage"], found["buying_stage"])
         return OpportunityRow(
             id=found["opportunity_id"],
             name=found["name"],
@@ -113,7 +112,8 @@ class RowMaker:
             entered_stage=found["entered_stage"],
             probability_low=found["probability_low"],
             probability_high=found["probability_high"],
-            synchrony=coded(labels.SYNCHRONY, standing, language),
+            synchrony=coded(labels.SYNCHRONY, found["synchrony"], language),
+            decision_due=found["decision_due"],
             funnel_state=coded(labels.FUNNEL_STATES, found["funnel_state"], language),
             outcome=coded(labels.OUTCOMES, found["outcome"], language),
             outcome_since=found["outcome_since"],

@@ -135,6 +135,7 @@ def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime) ->
         "entered_stage": state.entered_stage,
         "stage_since": state.stage_since,
         "buying_stage": state.buying_stage,
+        "risk_decision": state.risk_decision,
         "amount_minor": state.amount and state.amount.minor,
         "currency": state.amount and state.amount.currency,
         "close_date": state.close_date,

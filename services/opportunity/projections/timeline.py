@@ -65,6 +65,7 @@ span = timeline.table(
     Column("entered_stage", Integer),
     Column("stage_since", DateTime(timezone=True), nullable=False),
     Column("buying_stage", Integer, nullable=False),
+    Column("risk_decision", Text),
     Column("amount_minor", BigInteger),
     Column("currency", String(3)),
     Column("close_date", Date),

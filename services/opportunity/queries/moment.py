@@ -34,6 +34,18 @@ def working_stage(of: FromClause) -> ColumnElement[int]:
     return func.least(of.c.completed_stage + 1, func.coalesce(definition.c.stages, of.c.completed_stage + 1))
 
 
+def synchrony(of: FromClause) -> ColumnElement[str]:
+    """Working stage against buying stage (R1); needs `of_definition` joined."""
+    gap = of.c.buying_stage - working_stage(of)
+    far = gap >= definition.c.process["at_risk_gap"].as_integer()
+    return case((gap == 0, "in_sync"), (gap < 0, "ahead"), (far, "at_risk"), else_="behind")
+
+
+def decision_due(of: FromClause) -> ColumnElement[bool]:
+    """At risk, and nobody has decided to catch up or to give up (R1); needs `of_definition` joined."""
+    return and_(synchrony(of) == "at_risk", of.c.outcome.in_(OPEN), of.c.risk_decision.is_(None))
+
+
 def of_definition(of: FromClause) -> ColumnElement[bool]:
     return and_(definition.c.key == of.c.process, definition.c.version == of.c.process_version)
 

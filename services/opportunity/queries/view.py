@@ -12,7 +12,15 @@ from services.opportunity.projections.organisation import account
 from services.opportunity.projections.processes import buying_stage, definition, selling_stage
 from services.opportunity.projections.timeline import span
 from services.opportunity.queries.cohort import Cohort, Stay, entries, stays
-from services.opportunity.queries.moment import CLOSED, holds, of_definition, of_process, working_stage
+from services.opportunity.queries.moment import (
+    CLOSED,
+    decision_due,
+    holds,
+    of_definition,
+    of_process,
+    synchrony,
+    working_stage,
+)
 from services.opportunity.queries.scope import subtree
 from shared.kit.search import terms
 from shared.service.visibility import Scope
@@ -27,8 +35,9 @@ RESULT: Belonging = "then"
 class Filters:
     """Every field narrows; empty ones do not. None among the values: those without any.
 
-    `account` includes the account's whole subtree, `only_account` does not. `closed_from`/`closed_before`: ended within
-    [from, before). `cohort`, `stay`: what a figure of the funnel counts, so that it can be listed.
+    `stage`: numbers or codes of the working stage. `account` includes the account's whole subtree, `only_account` does not.
+    `closed_from`/`closed_before`: ended within [from, before). `cohort`, `stay`: what a figure of the funnel counts, so that it
+    can be listed.
     """
 
     owner: tuple[str | None, ...] = ()
@@ -36,8 +45,10 @@ class Filters:
     account: tuple[str | None, ...] = ()
     only_account: tuple[str | None, ...] = ()
     process: tuple[str, ...] = ()
-    stage: tuple[int, ...] = ()
+    stage: tuple[int | str, ...] = ()
     state: tuple[str, ...] = ()
+    synchrony: tuple[str, ...] = ()
+    decision_due: bool | None = None
     outcome: tuple[str, ...] = ()
     currency: tuple[str | None, ...] = ()
     reason: tuple[str | None, ...] = ()
@@ -89,7 +100,7 @@ def seen(view: View) -> Subquery:
     ended is certain: 100 for won, 0 for lost and abandoned.
 
     Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
-    probability_high, funnel_state, sort_name.
+    probability_high, funnel_state, synchrony, decision_due, sort_name.
     """
     source, belongs = _belonging(view)
     before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
@@ -112,6 +123,8 @@ def seen(view: View) -> Subquery:
         low.label("probability_low"),
         high.label("probability_high"),
         buying_stage.c.funnel_state,
+        synchrony(span).label("synchrony"),
+        decision_due(span).label("decision_due"),
         # The same order on every machine, whatever the database's locale; the name is the first line of what is searched.
         func.split_part(span.c.search, "\n", 1).collate("C").label("sort_name"),
     ).select_from(source)
@@ -164,14 +177,18 @@ def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[Column
     found = in_cohort if filters.cohort and view.belonging == "then" else [*in_cohort, *held_by(filters, belongs)]
     simple: tuple[tuple[ColumnElement[Any], Sequence[Any]], ...] = (
         (span.c.process, filters.process),
-        (working_stage(span), filters.stage),
         (buying_stage.c.funnel_state, filters.state),
+        (synchrony(span), filters.synchrony),
         (span.c.outcome, filters.outcome),
         (span.c.currency, filters.currency),
         (span.c.reason, filters.reason),
         (span.c.competitor, filters.competitor),
     )
     found += [among(column, values) for column, values in simple if values]
+    if filters.stage:
+        found.append(_stands_in(filters.stage))
+    if filters.decision_due is not None:
+        found.append(decision_due(span) if filters.decision_due else ~decision_due(span))
     if filters.flag:
         found.append(span.c.flags.overlap(list(filters.flag)))
     if filters.updated_after:
@@ -187,6 +204,15 @@ def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[Column
         there = and_(cast(stood.c.place, String) == filters.stay.place, stood.c.running == filters.stay.running)
         found.append(span.c.opportunity_id.in_(select(stood.c.opportunity_id).where(there)))
     return [*found, *(_mentions(word) for word in terms(filters.q))]
+
+
+def _stands_in(stages: Sequence[int | str]) -> ColumnElement[bool]:
+    """Is the working stage one of these? A code may have another number in another version of its process."""
+    numbers = [one for one in stages if isinstance(one, int)]
+    codes = [one for one in stages if isinstance(one, str)]
+    stage = selling_stage.alias("named")
+    named = select(stage.c.code).where(of_process(stage, span, working_stage(span)), stage.c.code.in_(codes)).exists()
+    return or_(working_stage(span).in_(numbers), named) if codes else working_stage(span).in_(numbers)
 
 
 def _in_cohort(view: View, cohort: Cohort) -> list[ColumnElement[bool]]:

@@ -100,6 +100,14 @@ async def test_what_cannot_be_done(house: House, step: str, body: Any, status: i
         ("/opportunities/17", 422, "invalid_request"),
         ("/processes/no_such_process", 404, "not_found"),
         ("/board?process=no_such_process", 422, "unknown_process"),
+        ("/opportunities?process=no_such_process", 422, "unknown_process"),
+        ("/funnel?process=no_such_process", 422, "unknown_process"),
+        ("/funnel/conversion?process=no_such_process", 422, "unknown_process"),
+        ("/funnel/velocity?process=default&process=no_such_process", 422, "unknown_process"),
+        ("/opportunities?stage=no_such_stage", 422, "unknown_stage"),
+        ("/funnel?process=default&stage=no_such_stage", 422, "unknown_stage"),
+        ("/opportunities?stage=0", 422, "invalid_request"),
+        ("/opportunities?synchrony=late", 422, "invalid_request"),
         ("/opportunities?limit=1000000", 422, "invalid_request"),
         ("/opportunities?limit=-1", 422, "invalid_request"),
         ("/opportunities?sort=secret", 422, "invalid_request"),
@@ -163,6 +171,20 @@ async def test_no_cursor_takes_a_moment_that_is_none(house: House, moment: str) 
             question, [_, last] = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
             forged = base64.urlsafe_b64encode(orjson.dumps([question, [moment, last]])).decode().rstrip("=")
             await refused(await client.get(f"{path}&limit=1&cursor={forged}"), 400, "bad_cursor")
+
+
+@pytest.mark.parametrize("name", ["owner", "team", "account", "only_account", "currency", "stage"])
+async def test_a_malformed_value_is_named_by_its_parameter_and_place(house: House, name: str) -> None:
+    async with house.client() as client:
+        problem = await refused(await client.get("/opportunities", params={name: ["ZZ"]}), 422, "invalid_request")
+    assert [fault["field"] for fault in problem["errors"]] == [f"{name}.0"]
+
+
+async def test_an_unknown_stage_is_told_with_those_that_there_are(house: House) -> None:
+    async with house.client() as client:
+        problem = await refused(await client.get("/board?stage=no_such_stage"), 422, "unknown_stage")
+    assert problem["errors"][0]["field"] == "stage"
+    assert "prospecting, discovery, initial_proposal" in problem["errors"][0]["expected"]
 
 
 @pytest.mark.parametrize("words", ["'; DROP TABLE span; --", "% _ \\", '" OR 1=1', "$1", "🙂" * 100, "\\u0000"])

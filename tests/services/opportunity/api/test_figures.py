@@ -71,6 +71,8 @@ def figures(answer: Any) -> Iterator[tuple[int, str]]:
     [
         "/board?",
         "/board?group_by=owner&",
+        "/board?group_by=state&decision_due=false&synchrony=in_sync&",
+        "/funnel?stage=prospecting&",
         "/board?group_by=state&cards=0&",
         "/board?outcome=won&outcome=lost&",
         "/board?as_of=2017-04-03&",

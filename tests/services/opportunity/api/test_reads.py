@@ -78,6 +78,16 @@ async def test_filters_narrow_to_any_of_their_values(house: House) -> None:
         assert await found(team=ids["shanghai"]) == {two}
         assert await found(outcome="paused") == {two}
         assert await found(stage=2) == {three}
+        assert await found(stage="discovery") == {three}
+        assert await found(stage=["prospecting", 2]) == {one, two, three}
+        await done(client, f"/opportunities/{one}/buying-stage", {"stage": 3, "evidence": NOTE})
+        assert await found(decision_due=True) == {one}
+        assert await found(decision_due=False, synchrony="ahead") == {three}
+        rows = (await got(client, "/opportunities", account=top, synchrony="at_risk"))["items"]
+        assert [(row["id"], row["decision_due"]) for row in rows] == [(one, True)]
+        await done(client, f"/opportunities/{one}/risk-decision", {"decision": "catch_up", "reason": "x"})
+        assert await found(decision_due=True) == set()
+        await done(client, f"/opportunities/{one}/buying-stage", {"stage": 1, "evidence": NOTE})
         assert await found(state="searching") == {one, two, three}
         assert await found(state="best") == set()
         assert await found(flag="undated") == {three}
@@ -88,7 +98,7 @@ async def test_filters_narrow_to_any_of_their_values(house: House) -> None:
         assert await found(q="集团") == {one}
         assert await found(q="三线 group") == {one}
         changed = (await got(client, f"/opportunities/{two}"))["updated_at"]
-        assert await found(updated_after=changed) == {three}
+        assert await found(updated_after=changed) == {one, three}
 
 
 async def test_a_past_day_is_shown_as_it_was_and_as_it_was_known(house: House) -> None:

@@ -14,15 +14,19 @@ from services.opportunity.queries.view import Filters, View
 from shared.contracts.event import Event
 from shared.contracts.opportunity import (
     AmountEstimated,
+    BuyingStageObserved,
     Commented,
     ExternalIdLinked,
     OpportunityFlagged,
     OpportunityLost,
     OpportunityOpened,
     OwnerAssigned,
+    RiskDecided,
+    StageSkipped,
 )
 from shared.kit.money import Money
 from shared.service.visibility import NOTHING, Scope
+from tests.services.opportunity.deals import SEEN
 from tests.services.opportunity.queries.conftest import Ask
 from tests.services.opportunity.queries.world import (
     ALONE,
@@ -80,12 +84,37 @@ def assert_row(row: Any, moments: list[Moment]) -> None:
     state = moments[-1].state
     at = asdict(position(state, PROCESSES[state.process]))
     same = ["completed_stage", "entered_stage", "working_stage", "buying_stage", "funnel_state"]
-    same += ["probability_low", "probability_high"]
+    same += ["probability_low", "probability_high", "synchrony", "decision_due"]
     assert {name: row[name] for name in same} == {name: at[name] for name in same}
     assert row["outcome"] == state.outcome
     due = [one for one in moments if not state.closed or one.start <= state.outcome_since]
     then = due[-1].state
     assert (row["owner_id"], row["team_id"], row["account_id"]) == (then.owner_id, then.team_id, then.account_id)
+
+
+async def test_what_lags_far_behind_is_chased_until_it_is_decided(ask: Ask) -> None:
+    ledger = sold(*(opened(name) for name in ("in time", "far", "decided", "lost")))
+    for number in (2, 3, 4):
+        ledger.opportunity(number, (BuyingStageObserved(stage=3, evidence=SEEN), day(8)))
+    ledger.opportunity(3, (RiskDecided(decision="catch_up", reason="big"), day(9)))
+    ledger.opportunity(4, (OpportunityLost(reason="price"), day(9)))
+    connection = await ask(ledger)
+    assert await names(connection, view(Filters(decision_due=True))) == ["far"]
+    assert await names(connection, view(Filters(decision_due=True), as_of=day(8))) == ["decided", "far", "lost"]
+    assert await names(connection, view(Filters(decision_due=False))) == ["decided", "in time", "lost"]
+    assert await names(connection, view(Filters(synchrony=("at_risk",)))) == ["decided", "far", "lost"]
+    assert await names(connection, view(Filters(synchrony=("in_sync", "ahead")))) == ["in time"]
+
+
+async def test_a_stage_is_found_by_its_code_whatever_its_number(ask: Ask) -> None:
+    ledger = sold(opened("first"), opened("second"))
+    ledger.opportunity(2, (StageSkipped(stage=1, reason="r"), day(8)))
+    ledger.opportunity(3, (OpportunityOpened(name="other", process="default", process_version=1), day(8)))
+    connection = await ask(ledger)
+    assert await names(connection, view(Filters(stage=("stage_2",)))) == ["second"]
+    assert await names(connection, view(Filters(stage=("prospecting", "stage_2")))) == ["other", "second"]
+    assert await names(connection, view(Filters(stage=(1,)))) == ["first", "other"]
+    assert await names(connection, view(Filters(stage=("stage_1", 2)))) == ["first", "second"]
 
 
 async def test_the_latest_is_shown_whatever_the_clock_says(ask: Ask) -> None:
