@@ -43,6 +43,6 @@ class OpportunityResumed(Event):
 
 @CONTRACT.event("opportunity.reopened")
 class OpportunityReopened(Event):
-    """An ended opportunity lives again, in the stage it had reached."""
+    """An ended opportunity lives again. What was won comes back before its last stage: that it regressed is told beside this."""
 
     reason: Text
