@@ -231,9 +231,7 @@ class Broker:
 def _run(command: list[str], seconds: float, folder: Path) -> tuple[int, str]:
     """Exit status, and the end of what it said."""
     try:
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=seconds, cwd=folder
-        )
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds, cwd=folder)
     except subprocess.TimeoutExpired:
         return 1, f"it took longer than {seconds:.0f} seconds"
     return done.returncode, (done.stdout + done.stderr).strip()[-2000:]
