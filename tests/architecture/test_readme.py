@@ -1,15 +1,14 @@
 """What the README names is there."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from services.catalogue import SERVICES
-from services.cli import Name
+from services.cli import Name, app
 from shared.kit.settings import API_NEEDS, PREFIX, WORKER_NEEDS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -43,9 +42,8 @@ COMMANDS = sorted(set(re.findall(r"(?:\.venv/bin/|`|^)keyfold ([a-z-]+(?: (?:crm
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_it_names_exists(command: str) -> None:
-    keyfold = Path(sys.executable).with_name("keyfold")
-    done = subprocess.run([keyfold, *command.split(), "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert done.exit_code == 0, done.output
 
 
 def test_the_import_rules_name_every_service() -> None:
