@@ -1,6 +1,8 @@
 """`python -m bench`, or `make bench`: measure, show, and with --write put the figures into docs/performance.md."""
 
 import argparse
+import asyncio
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +37,9 @@ async def measure(names: Sequence[str], *, quick: bool) -> tuple[list[Row], dict
     """(rows, the machine, what could not be measured and why)."""
     rows: list[Row] = []
     missing: list[str] = []
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # servers are stopped in order
     async with open_servers() as servers:
         named = await machine(await servers.postgres())
         for name in names:
