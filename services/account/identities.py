@@ -14,10 +14,10 @@ def business_time(work: Work) -> datetime:
     return work.context.occurred_at or work.context.now
 
 
-async def begin(work: Work, entity: Entity[S], entity_id: str) -> S:
-    """The state of an entity that is about to be made; the command is about it (`If-Match`, ETag)."""
+def begin(work: Work, entity: Entity[S], entity_id: str) -> S:
+    """The state of an entity that is about to be made under a new id; the command is about it (`If-Match`, ETag)."""
     work.primary = entity.aggregate.stream_id(entity_id)
-    return (await work.state(entity.aggregate, entity_id)).state
+    return work.born(entity.aggregate, entity_id).state
 
 
 async def take(work: Work, entity: Entity[S], entity_id: str) -> S:

@@ -59,9 +59,12 @@ async def open_opportunity(
     work: Work, command: OpenOpportunity, may: May, opportunity_id: str | None = None
 ) -> JsonObject:
     """Open one under a new id, and claim its external ids. Refuses an id that names another opportunity already."""
-    opportunity_id = opportunity_id or str(new_id())
     process = await process_of(work, command.process)
-    loaded = await work.state(OPPORTUNITY, opportunity_id)
+    if opportunity_id is None:
+        opportunity_id = str(new_id())
+        loaded = work.born(OPPORTUNITY, opportunity_id)
+    else:
+        loaded = await work.state(OPPORTUNITY, opportunity_id)
     work.primary = OPPORTUNITY.stream_id(opportunity_id)
     events = decide_open(loaded.state, command, process)
     work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)

@@ -83,6 +83,14 @@ class Work:
             raise refuse("not_found", f"there is no {aggregate.category} {entity_id}", kind="missing")
         return loaded
 
+    def born(self, aggregate: Aggregate[S], entity_id: object) -> Loaded[S]:
+        """The state of an entity whose id was made just now: there is nothing to read, and the append asserts it."""
+        stream_id = _stream_id(aggregate, entity_id)
+        loaded = Loaded(aggregate.initial, 0)
+        self._read[aggregate, stream_id] = self._local[aggregate, stream_id] = loaded
+        self._expected.setdefault(stream_id, 0)
+        return loaded
+
     def append(
         self,
         aggregate: Aggregate[S],

@@ -12,7 +12,7 @@ from shared.kit.ids import new_id
 
 async def register_account(work: Work, command: AccountInput) -> str:
     account_id = str(new_id())
-    state = await begin(work, ACCOUNT, account_id)
+    state = begin(work, ACCOUNT, account_id)
     chain = await _accounts_above(work, command.parent)
     work.append(ACCOUNT.aggregate, account_id, *account.decide_register(state, command, chain))
     await _company_code(work, account_id, state.code)

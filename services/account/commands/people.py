@@ -13,7 +13,7 @@ from shared.kit.ids import new_id
 
 async def join_person(work: Work, command: PersonInput) -> str:
     person_id = str(new_id())
-    state = await begin(work, PERSON, person_id)
+    state = begin(work, PERSON, person_id)
     work.append(PERSON.aggregate, person_id, *person.decide_join(state, command))
     await _login(work, person_id, None)
     return person_id

@@ -10,7 +10,7 @@ from shared.kit.ids import new_id
 
 async def list_product(work: Work, command: ProductInput) -> str:
     product_id = str(new_id())
-    state = await begin(work, PRODUCT, product_id)
+    state = begin(work, PRODUCT, product_id)
     work.append(PRODUCT.aggregate, product_id, *product.decide_list(state, command))
     return product_id
 

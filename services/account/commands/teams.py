@@ -13,7 +13,7 @@ from shared.kit.ids import new_id
 
 async def form_team(work: Work, command: TeamInput) -> str:
     team_id = str(new_id())
-    state = await begin(work, TEAM, team_id)
+    state = begin(work, TEAM, team_id)
     chain = await _teams_above(work, command.parent)
     work.append(TEAM.aggregate, team_id, *team.decide_form(state, command, chain))
     await _people_of_team(work, team_id, command)

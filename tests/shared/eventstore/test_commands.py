@@ -144,6 +144,20 @@ async def test_a_crowd_at_one_stream_is_served_in_full(commands: Commands) -> No
     assert sorted(outcome.answer["balance"] for outcome in paid) == list(range(1, 61))
 
 
+async def test_what_is_born_is_not_read_but_asserted(commands: Commands, store: EventStore) -> None:
+    async def open_account(work: Work) -> JsonObject:
+        work.born(ACCOUNT, "new")
+        work.append(ACCOUNT, "new", PaidIn(minor=7))
+        return {"balance": (await work.state(ACCOUNT, "new")).state}
+
+    outcome = await commands.run(context(), {}, open_account)
+    assert (outcome.answer, outcome.version) == ({"balance": 7}, 1)
+    assert (await commands.run(context(), {}, pay_in("new", 1))).answer == {"balance": 8}
+    with pytest.raises(VersionConflictError):
+        await commands.run(context(), {}, open_account)
+    assert await store.version("account-new") == 2
+
+
 async def test_dry_run_decides_and_checks_but_writes_nothing(commands: Commands, store: EventStore) -> None:
     await commands.run(context(), {}, pay_in("1", 100))
     would_be = await commands.run(context("k", dry_run=True), {}, pay_out("1", 60))
