@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
 from services.openapi import openapi_documents
 from shared.contracts.tooling import contracts_command
+from shared.eventstore.migrate import LOCK
+from shared.kit.postgres_server import start_postgres
 
 KEYFOLD = Path(sys.executable).with_name("keyfold")
 SECONDS = 60.0
@@ -49,14 +52,24 @@ async def test_a_login_that_the_server_does_not_know_is_told_in_a_sentence(postg
 
 
 async def test_ctrl_c_ends_a_command_with_a_sentence(tmp_path: Path) -> None:
-    process = await start(
-        "migrate", KEYFOLD_DATA=str(tmp_path / "data"), KEYFOLD_LOG_LEVEL="error", PYTHONUNBUFFERED="1"
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(SECONDS):
-        assert b"account" in await process.stdout.readline()  # the first of the services, and not the last
-    process.send_signal(signal.SIGINT)
-    code, _, err = await ended(process)
+    server = await asyncio.to_thread(start_postgres, tmp_path / "data" / "postgres")
+    try:
+        maintenance = await asyncpg.connect(server.dsn())
+        await maintenance.execute("CREATE DATABASE keyfold_account TEMPLATE template0")
+        holder = await asyncpg.connect(server.dsn("keyfold_account"))
+        await holder.execute("SELECT pg_advisory_lock($1)", LOCK)  # what a migration waits for
+        process = await start("migrate", KEYFOLD_DATA=str(tmp_path / "data"), KEYFOLD_LOG_LEVEL="error")
+        async with asyncio.timeout(SECONDS):
+            while not await holder.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            ):
+                assert process.returncode is None
+        process.send_signal(signal.SIGINT)
+        code, _, err = await ended(process)
+        await holder.close()
+        await maintenance.close()
+    finally:
+        await asyncio.to_thread(server.stop)
     assert code == 130, err
     assert err.strip() == "Stopped before the end; what was acknowledged is kept; run it again to go on."
 

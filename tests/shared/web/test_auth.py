@@ -32,7 +32,7 @@ AUDIENCE = "keyfold"
 
 def claims(**changed: Any) -> dict[str, Any]:
     now = int(time.time())
-    whole = {"iss": ISSUER, "aud": AUDIENCE, "sub": "mei", "roles": ["seller"], "exp": now + 600} | changed
+    whole = {"iss": ISSUER, "aud": AUDIENCE, "sub": "mei", "roles": ["seller"], "exp": now + 86_400} | changed
     return {name: value for name, value in whole.items() if value is not None}
 
 
@@ -93,7 +93,7 @@ async def test_roles_are_found_where_the_issuer_puts_them(claim: str, value: dic
         (signed()[:-8] + "AAAAAAAA", "bad_token"),
         (signed(exp=None), "bad_token"),
         (signed(exp=int(time.time()) - LEEWAY_SECONDS - 60), "token_expired"),
-        (signed(nbf=int(time.time()) + LEEWAY_SECONDS + 600), "bad_token"),
+        (signed(nbf=int(time.time()) + 86_400), "bad_token"),
         (signed(sub=None), "bad_token"),
         (signed(sub=""), "bad_token"),
         (signed(sub="mei/key"), "bad_token"),
@@ -125,10 +125,10 @@ async def test_a_token_signed_with_the_public_key_as_a_shared_secret_is_refused(
 
 async def test_a_remembered_token_expires_all_the_same() -> None:
     judge = verifier()
-    token = signed(exp=int(time.time()) - LEEWAY_SECONDS + 1)
+    token = signed(exp=int(time.time()) - LEEWAY_SECONDS + 3)
     await judge.verify(token)
     ended = ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not ended:
             try:
                 await judge.verify(token)
