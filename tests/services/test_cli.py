@@ -22,7 +22,13 @@ SECONDS = 60.0
 async def start(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYFOLD_")}
     return await asyncio.create_subprocess_exec(
-        KEYFOLD, *arguments, env=clean | settings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        KEYFOLD,
+        *arguments,
+        env=clean | settings,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        # Whoever runs the tests in the background has interrupts ignored, and so would every child.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
