@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from shared.eventstore.store import EventStore, NotDurableError
 from shared.log.cloudevents import BadRecordError, decode_record
-from shared.log.port import PARTITIONS, Log, LogRecord, UnknownTopicError
+from shared.log.port import PARTITIONS, Log, LogConsumer, LogRecord, LogUnavailableError, UnknownTopicError
 from shared.relay.cursor import Cursor
 from shared.relay.partition import partition_of
 
 WINDOW = 1_000
 FETCH_SECONDS = 5.0
+ATTEMPTS = 5
 
 
 class RelayRefusedError(Exception):
@@ -84,16 +85,18 @@ async def _check_complete(log: Log, topic: str, cursor: Cursor, last: Mapping[in
 
 
 async def _holds(log: Log, topic: str, partition: int, position: int) -> bool:
-    """Whether the partition has the event of this position somewhere before a late duplicate at its end."""
+    """Whether the partition has the event of this position somewhere before a late duplicate at its end.
+
+    Only what was read to its end is called lost. A fetch that fails costs that fetch, not what was read before it: else a
+    log that is away now and then, and holds many duplicates, would never let a relay start. Raises LogUnavailableError.
+    """
     first, after = (await log.bounds(topic))[partition]
-    consumer = await log.consumer()
+    reader = _Reader(log, topic, partition)
     try:
         while after > first:
-            start = max(first, after - WINDOW)
-            await consumer.assign({(topic, partition): start})
-            offset = start
+            start = offset = max(first, after - WINDOW)
             while offset < after:
-                records = await consumer.fetch(WINDOW, FETCH_SECONDS)
+                records = await reader.read(offset)
                 if not records:
                     break  # what is left of the window are markers of transactions
                 offset = records[-1].offset + 1
@@ -101,5 +104,50 @@ async def _holds(log: Log, topic: str, partition: int, position: int) -> bool:
                     return True
             after = start
     finally:
-        await consumer.close()
+        await reader.close()
     return False
+
+
+class _Reader:
+    """Reads one partition, with another consumer after a failure."""
+
+    def __init__(self, log: Log, topic: str, partition: int) -> None:
+        self._log = log
+        self._where = (topic, partition)
+        self._consumer: LogConsumer | None = None
+        self._offset = -1
+
+    async def read(self, offset: int) -> list[LogRecord]:
+        """The next records from `offset` on; none, if there are none and the log is there to say so.
+
+        Raises LogUnavailableError when the log is away, or when ATTEMPTS fetches in a row have failed.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            consumer = await self._at(offset)
+            try:
+                found = await consumer.fetch(WINDOW, FETCH_SECONDS)
+                if not found:  # also what a log gives that went away meanwhile: it must answer, and say it once more
+                    await self._log.bounds(self._where[0])
+                    found = await consumer.fetch(WINDOW, FETCH_SECONDS)
+            except LogUnavailableError:
+                await self.close()
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                self._offset = found[-1].offset + 1 if found else offset
+                return found
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _at(self, offset: int) -> LogConsumer:
+        if self._consumer is None:
+            self._consumer = await self._log.consumer()
+            self._offset = -1
+        if self._offset != offset:
+            await self._consumer.assign({self._where: offset})
+            self._offset = offset
+        return self._consumer
+
+    async def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.close()

@@ -166,3 +166,18 @@ class FakeConsumer:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class FallingSilent(FakeLog):
+    """It is away as soon as somebody reads it: a client that tries again by itself tells that as an empty answer."""
+
+    silent = False
+
+    async def bounds(self, topic: str) -> Mapping[int, tuple[int, int]]:
+        if self.silent:
+            raise LogUnavailableError("the log is silent")
+        return await super().bounds(topic)
+
+    async def consumer(self) -> LogConsumer:
+        self.silent = True
+        return FakeConsumer(FakeLog(self.seed, records={where: [] for where in self.records}))

@@ -16,7 +16,7 @@ from shared.eventstore.types import AppendRequest, Pending
 from shared.kit.clock import SystemClock
 from shared.kit.ids import new_id
 from shared.log.cloudevents import decode_record
-from shared.log.port import PARTITIONS
+from shared.log.port import PARTITIONS, LogUnavailableError, NewRecord
 from shared.projections import tables
 from shared.projections.bell import Bell
 from shared.projections.generations import ensure_live
@@ -32,7 +32,7 @@ from tests.faults.checker import (
     check_read_models,
     read_history,
 )
-from tests.faults.fake_log import FakeLog
+from tests.faults.fake_log import FakeLog, FallingSilent
 from tests.faults.scene import Scene, lines
 from tests.faults.tally import PROJECTIONS, TALLY, Counted, stream, tally_lines
 
@@ -133,6 +133,36 @@ async def test_what_a_torn_repeating_and_slow_log_is_given_comes_out_right(theat
         await theatre.scene.shown()
     await theatre.check()
     assert sum(log.told.values()) > 0, f"run {run}: the dice did nothing"
+
+
+async def test_a_relay_starts_though_many_fetches_stand_between_it_and_the_end_of_the_log(theatre: Theatre) -> None:
+    """Late duplicates behind the cursor have to be read through, and some of the fetches fail."""
+    log = theatre.log
+    async with theatre.relaying():
+        await theatre.write(EVENTS)
+        await theatre.scene.published()
+    for (topic, partition), held in list(log.records.items()):
+        log.records[topic, partition] = []
+        for record in [*held[:-1] * 20, *held[-1:], *held[:1]]:
+            log.append(NewRecord(topic, partition, record.key, record.value, record.headers))
+    log.away = 0.05
+    relay = Relay(theatre.scene.dsn, theatre.store, log, TALLY)
+    for _ in range(10):
+        await relay.start_checks()
+    assert log.told["away"] > 50, "the dice did next to nothing"
+
+
+async def test_what_a_log_that_goes_silent_does_not_give_is_not_called_lost(theatre: Theatre) -> None:
+    """An empty answer may be that of a log that is away: a relay that refused would stay down when the log is back."""
+    log = theatre.log
+    async with theatre.relaying():
+        await theatre.write(EVENTS)
+        await theatre.scene.published()
+    first = next(held for held in log.records.values() if len(held) > 1)[0]
+    log.append(NewRecord(first.topic, first.partition, first.key, first.value, first.headers))
+    relay = Relay(theatre.scene.dsn, theatre.store, FallingSilent(log.seed, records=log.records), TALLY)
+    with pytest.raises(LogUnavailableError, match="silent"):
+        await relay.start_checks()
 
 
 @pytest.mark.parametrize("run", RUNS)
