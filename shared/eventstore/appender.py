@@ -23,11 +23,7 @@ from shared.eventstore.types import (
 
 log = structlog.get_logger(__name__)
 
-APPEND = """
-SELECT base, moment, bad_item, bad_stream, bad_version, seen_item FROM store.append_1(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
-)
-"""
+APPEND = "SELECT base, moment, bad_item, bad_stream, bad_version, seen_item FROM store.append_2($1, $2, $3)"
 RESENDS = 3  # after a lost connection
 RESEND_PAUSE = 0.2  # seconds, doubled each time: a database that restarts is back within a second or two
 LOST = (

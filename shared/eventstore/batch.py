@@ -20,6 +20,7 @@ class Queued(Protocol):
 
 Q = TypeVar("Q", bound=Queued)
 Batch = list[Q]
+Rows = list[tuple[Any, ...]]
 
 
 def choose(queue: deque[Q]) -> Batch[Q]:
@@ -43,7 +44,7 @@ def choose(queue: deque[Q]) -> Batch[Q]:
         if batch and (events + len(entry.data) > MOST_EVENTS or size + entry.size > MOST_BYTES):
             left.append(waiting)
             break
-        if entry.command_id in commands or any(stream in written for stream in entry.request.expected):
+        if entry.command_id in commands or not written.isdisjoint(entry.request.expected):
             left.append(waiting)
             continue
         batch.append(waiting)
@@ -56,47 +57,34 @@ def choose(queue: deque[Q]) -> Batch[Q]:
     return batch
 
 
-def arguments(entries: list[Entry]) -> list[list[Any]]:
-    """The columns that `store.append_1` takes: three of assertions, twelve of events, six of commands."""
-    assertions: tuple[list[Any], ...] = tuple([] for _ in range(3))
-    events: tuple[list[Any], ...] = tuple([] for _ in range(12))
-    commands: tuple[list[Any], ...] = tuple([] for _ in range(6))
+def arguments(entries: list[Entry]) -> tuple[Rows, Rows, Rows]:
+    """What `store.append_2` takes: rows of assertions, of events, and a row for each command."""
+    assertions: Rows = []
+    events: Rows = []
+    commands: Rows = []
     for item, entry in enumerate(entries, 1):
         request, command = entry.request, entry.request.command
         for stream_id, version in request.expected.items():
-            _add(assertions, item, stream_id, version)
+            assertions.append((item, stream_id, version))
         for pending, data, version in zip(request.events, entry.data, entry.versions, strict=True):
-            event = pending.event
-            _add(
-                events,
-                item,
-                pending.stream_id,
-                version,
-                pending.event_id,
-                event.type_name,
-                event.type_version,
-                data,
-                pending.occurred_at,
-                request.actor,
-                request.correlation_id,
-                request.causation_id,
-                request.traceparent,
+            events.append(
+                (
+                    item,
+                    pending.stream_id,
+                    version,
+                    pending.event_id,
+                    pending.event.type_name,
+                    pending.event.type_version,
+                    data,
+                    pending.occurred_at,
+                    request.actor,
+                    request.correlation_id,
+                    request.causation_id,
+                    request.traceparent,
+                )
             )
-        if command is None:
-            _add(commands, item, None, None, None, None, len(entry.data))
-        else:
-            _add(
-                commands,
-                item,
-                command.command_id,
-                command.input_hash,
-                entry.answer,
-                entry.answer_versions,
-                len(entry.data),
-            )
-    return [*assertions, *events, *commands]
-
-
-def _add(columns: tuple[list[Any], ...], *values: object) -> None:
-    for column, value in zip(columns, values, strict=True):
-        column.append(value)
+        recorded: tuple[Any, ...] = (None,) * 4
+        if command is not None:
+            recorded = (command.command_id, command.input_hash, entry.answer, entry.answer_versions)
+        commands.append((item, *recorded, len(entry.data)))
+    return assertions, events, commands
