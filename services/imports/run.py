@@ -1,8 +1,9 @@
 """Carrying out an import: the account service's part first, then the opportunities, through the same commands as the API.
 
-Every row is one append, addressed by (system, id): it makes what is not there, changes what differs, and does nothing otherwise.
+Every row is one command, addressed by (system, id): it makes what is not there, changes what differs, and does nothing otherwise.
 That alone makes a run resumable by running it again, and a second run a run without events. So rows carry no command ids: these
-would cost a look-up each and would answer a row that somebody has changed in between with what was true before.
+would cost a look-up each and would answer a row that somebody has changed in between with what was true before. The new rows of
+a chunk are written together.
 
 Rows without a business date: see `steps` for opportunities. Accounts and products count from the import on; people and teams
 from the first dated opportunity.
@@ -19,12 +20,12 @@ from services.imports import steps
 from services.imports.mapping import Mapping
 from services.imports.organisation import Key, Task, ids_of, people_and_teams, phases, team_key
 from services.imports.rows import Export, Finding, OpportunityRow
-from services.opportunity.commands import anyone, define_process, upsert
+from services.opportunity.commands import anyone, claim_id, define_process, upsert
 from services.opportunity.domain.opportunity.state import OpportunityState
-from services.opportunity.entities import PROCESS
+from services.opportunity.entities import CLAIM, PROCESS
 from shared.contracts.opportunity import OpportunityOpened
 from shared.contracts.refusal import RefusedError, refuse
-from shared.eventstore.commands import CommandContext, Commands, Decide
+from shared.eventstore.commands import CommandContext, Commands, Decide, Item
 from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
 from shared.kit.calendar import BusinessCalendar
@@ -33,7 +34,6 @@ from shared.kit.ids import new_id
 CHUNK = 500  # rows between two words of progress
 RARELY = 100_000  # new objects between two looks for garbage: an import makes millions, and hardly any form rings
 
-Item = tuple[CommandContext, JsonObject, Decide]
 Progress = Callable[[int, int], None]
 """Rows done, rows in all."""
 
@@ -187,7 +187,8 @@ class Import:
         for start in range(0, len(rows), CHUNK):
             chunk = [self._doubting(row) for row in rows[start : start + CHUNK]]
             items: list[Item] = [(self._context(), {}, self._opportunity(row)) for row in chunk]
-            for row, outcome in zip(chunk, await self._services.opportunity.run_many(items), strict=True):
+            outcomes = await self._services.opportunity.run_bulk(items, [self._claim(row) for row in chunk])
+            for row, outcome in zip(chunk, outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     self._row(file, row.line, outcome)
                     continue
@@ -197,6 +198,13 @@ class Import:
                     self.result.won += 1
                     self.result.won_minor += row.value.minor
             self._advance(len(chunk))
+
+    def _claim(self, row: OpportunityRow) -> str:
+        """The stream that is there if the row was imported before."""
+        try:
+            return CLAIM.stream_id(claim_id(self._mapping.system, row.id))
+        except RefusedError:  # as the row will be when it is decided
+            return ""
 
     def _doubting(self, row: OpportunityRow) -> OpportunityRow:
         """The row, flagged when something that it names was refused."""

@@ -14,8 +14,9 @@ class Aggregate(Generic[S]):
     """`category` names the streams, `initial` is the state before the first event, `evolve` folds one event
     in.
 
-    States are shared between commands, so they must be immutable and `evolve` pure. Compared by identity:
-    make one for each kind of stream, at module level.
+    States are shared between commands, so they must be immutable and `evolve` pure. It folds events before they are stored,
+    too: then their position is 0 and `recorded_at` is the command's own moment, so nothing of a state may follow from these.
+    Compared by identity: make one for each kind of stream, at module level.
     """
 
     category: str

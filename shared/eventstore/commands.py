@@ -40,6 +40,7 @@ __all__ = [
     "Commands",
     "Decide",
     "IdempotencyMismatchError",
+    "Item",
     "Loaded",
     "Outcome",
     "StaleVersionError",
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 Decide = Callable[[Work], Awaitable[JsonObject]]
+Item = tuple[CommandContext, JsonObject, Decide]
+"""A command of a batch: its context, its input, how it is decided."""
 
 ATTEMPTS = 10
 LONGEST_COMMAND_ID = 500  # bytes
@@ -135,7 +138,7 @@ class Commands:
 
     async def run_many(
         self,
-        items: Sequence[tuple[CommandContext, JsonObject, Decide]],
+        items: Sequence[Item],
         lanes: Sequence[Hashable] | None = None,
     ) -> list[Outcome | Exception]:
         """Run a batch side by side; per item its outcome or its error, in the order of the items.
@@ -161,6 +164,38 @@ class Commands:
                 group.create_task(worker())
         return results
 
+    async def run_bulk(self, items: Sequence[Item], makes: Sequence[str]) -> list[Outcome | Exception]:
+        """As `run_many`, for imports. `makes` names for each item a stream that is there when its work has been done before: items
+        whose stream is not there are decided one after the other and written together by COPY, all or none.
+
+        What cannot be written so is run as by `run_many` afterwards: what rests on a stream that an item before it writes, what
+        is refused or writes nothing (that wants confirming), contexts with conditions, and all when somebody was quicker.
+        """
+        versions = await self._store.versions(makes)
+        written: set[str] = set()
+        decided: dict[int, tuple[Work, AppendRequest, JsonObject]] = {}
+        for index, ((context, _, decide), stream_id) in enumerate(zip(items, makes, strict=True)):
+            await asyncio.sleep(0)  # nothing below waits for anything
+            if versions[stream_id] or _conditional(context):
+                continue
+            latest = max(self._clock.now(), context.now) + AHEAD
+            work = Work(self._states, context, latest, frozenset(), absent=stream_id)
+            with contextlib.suppress(RefusedError):
+                answer = _as_json(await decide(work))
+                if work.pending and written.isdisjoint(work.expected):
+                    decided[index] = work, _request(work, b"", answer, work.versions), answer
+                    written.update(pending.stream_id for pending in work.pending)
+        results: dict[int, Outcome | Exception] = {}
+        with contextlib.suppress(VersionConflictError):
+            requests = [request for _, request, _ in decided.values()]
+            appended = await self._store.append_bulk(requests) if requests else []
+            for (index, (work, request, answer)), one in zip(decided.items(), appended, strict=True):
+                work.settle()
+                results[index] = Outcome(answer, work.versions, one.first, one.last, _recorded(request, one))
+        left = [index for index in range(len(items)) if index not in results]
+        results |= zip(left, await self.run_many([items[index] for index in left]), strict=True)
+        return [results[index] for index in range(len(items))]
+
     async def _attempt(self, work: Work, digest: bytes, decide: Decide) -> Outcome:
         context = work.context
         answer: JsonObject = {}
@@ -185,7 +220,7 @@ class Commands:
             return Outcome(answer, versions, 0, 0, request.events, dry_run=context.dry_run)
         appended = await self._store.append(request)
         recorded = _recorded(request, appended)
-        work.settle(recorded)
+        work.settle()
         return Outcome(answer, versions, appended.first, appended.last, recorded)
 
     async def _confirm(self, work: Work) -> None:
@@ -222,6 +257,16 @@ def _request(work: Work, digest: bytes, answer: JsonObject, versions: dict[str, 
         context.causation_id,
         context.traceparent,
         CommandRecord(command_id, digest, answer, versions),
+    )
+
+
+def _conditional(context: CommandContext) -> bool:
+    """Does it ask for more than to be decided and written?"""
+    return (
+        context.dry_run
+        or context.command_id is not None
+        or context.if_match is not None
+        or context.occurred_at is not None
     )
 
 

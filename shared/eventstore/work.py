@@ -50,13 +50,23 @@ class Work:
     one read.
     """
 
-    def __init__(self, states: States, context: CommandContext, latest: datetime, reread: frozenset[str]) -> None:
+    def __init__(
+        self,
+        states: States,
+        context: CommandContext,
+        latest: datetime,
+        reread: frozenset[str],
+        absent: str | None = None,
+    ) -> None:
+        """`reread`: streams whose states in memory are known to be old. `absent`: a stream that was looked for just now and is
+        not there; should it be there after all, the append finds that out."""
         self.context = context
         self.primary: str | None = None
         self.pending: list[Pending] = []
         self._states = states
         self._latest = latest
         self._reread = reread
+        self._absent = absent
         self._expected: dict[str, int] = {}
         self._written: dict[str, int] = {}
         self._read: dict[tuple[Aggregate[Any], str], Loaded[Any]] = {}
@@ -72,7 +82,10 @@ class Work:
         key = (aggregate, stream_id)
         loaded: Loaded[S] | None = self._local.get(key)
         if loaded is None:
-            loaded = await self._states.load(aggregate, stream_id, reread=stream_id in self._reread)
+            if stream_id == self._absent:
+                loaded = Loaded(aggregate.initial, 0)
+            else:
+                loaded = await self._states.load(aggregate, stream_id, reread=stream_id in self._reread)
             self._read[key] = loaded
             self._expected.setdefault(stream_id, loaded.version)
             for pending in self.pending:
@@ -135,14 +148,13 @@ class Work:
             return versions
         return {first: versions[first]} | versions
 
-    def settle(self, recorded: tuple[Recorded[Any], ...]) -> None:
-        """The append succeeded: let the next commands start from here."""
+    def settle(self) -> None:
+        """The append succeeded: let the next commands start from here. What the decision saw is what there is now, for a state
+        knows nothing of positions and of when its events were recorded."""
         for (aggregate, stream_id), loaded in self._read.items():
             if loaded.version == self._expected[stream_id]:
-                for event in recorded:
-                    if event.stream_id == stream_id:
-                        loaded = _evolve(aggregate, loaded, event)  # noqa: PLW2901
-                self._states.keep(aggregate, stream_id, loaded)
+                loaded = self._local[aggregate, stream_id]  # noqa: PLW2901
+            self._states.keep(aggregate, stream_id, loaded)
 
     def _business_time(self, occurred_at: datetime | None) -> datetime:
         moment = occurred_at or self.context.occurred_at or self.context.now

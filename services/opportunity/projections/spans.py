@@ -1,20 +1,18 @@
-"""From the facts of one opportunity to the spans of its timeline. Pure, but for what it remembers of facts that it has folded."""
+"""The rows of the timeline: of an event, and of what is so of an opportunity from a moment on. Pure."""
 
 import uuid
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
+from services.opportunity.domain.opportunity.state import OpportunityState
 from shared.contracts.event import Recorded, encode
 from shared.contracts.opportunity import CONTRACT
 from shared.kit.search import searchable
 from shared.projections.definition import Row
 
-EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)  # the open end of a span: comparable, unlike NULL
 
 
@@ -56,67 +54,7 @@ def fact_row(e: Recorded[Any]) -> Row:
     }
 
 
-class Folded:
-    """What was so of an opportunity after some of its facts, `fact` the last of them, and what followed from there: nothing has to
-    be folded twice. `row`: the span that begins there, without its end; None before the opportunity exists.
-    """
-
-    __slots__ = ("fact", "next", "row", "state", "then", "updated", "version")
-
-    def __init__(self, fact: Row | None = None) -> None:
-        self.fact = fact
-        self.next: dict[str, Folded] = {}
-        self.state = INITIAL
-        self.then: Row = {}
-        self.version, self.updated = 0, EPOCH
-        self.row: Row | None = None
-
-    def after(self, fact: Row) -> "Folded":
-        """With one fact more, a row of `fact`."""
-        known = self.next.get(fact["event_id"])
-        if known is None or known.fact != fact:
-            known = self.next[fact["event_id"]] = self._fold(fact)
-        return known
-
-    def _fold(self, fact: Row) -> "Folded":
-        made = Folded(fact)
-        made.state = evolve(self.state, recorded(fact))
-        made.version, made.updated = max(self.version, fact["version"]), max(self.updated, fact["recorded_at"])
-        made.then = self.then
-        if not (made.state.closed and self.state.closed):
-            made.then = {f"then_{name}": getattr(made.state, name) for name in ("account_id", "owner_id", "team_id")}
-        if made.state.exists:
-            made.row = _span(fact["opportunity_id"], made.state, fact["occurred_at"]) | made.then
-            made.row |= {"version": made.version, "updated_at": made.updated}
-        return made
-
-
-_FOLDED: OrderedDict[str, Folded] = (
-    OrderedDict()
-)  # opportunity → before its first fact; the least recently used give way
-REMEMBERED = 2_000  # opportunities: a batch touches no more
-
-
-def _beginning(opportunity_id: str) -> Folded:
-    found = _FOLDED.setdefault(opportunity_id, Folded())
-    _FOLDED.move_to_end(opportunity_id)
-    if len(_FOLDED) > REMEMBERED:
-        _FOLDED.popitem(last=False)
-    return found
-
-
-def spans(opportunity_id: str, history: Sequence[Row]) -> Iterator[Row]:
-    """One span per moment at which something happened, from the moment of its birth on; facts of one moment make one span.
-    `history` in the order of business time."""
-    folded = _beginning(opportunity_id)
-    for at, fact in enumerate(history):
-        folded = folded.after(fact)
-        until = history[at + 1]["occurred_at"] if at + 1 < len(history) else FOREVER
-        if folded.row is not None and fact["occurred_at"] < until:
-            yield folded.row | {"valid_to": until}
-
-
-def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime) -> Row:
+def span_row(opportunity_id: str, state: OpportunityState, valid_from: datetime) -> Row:
     return {
         "opportunity_id": opportunity_id,
         "valid_from": valid_from,

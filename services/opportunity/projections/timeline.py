@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, String, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from services.opportunity.projections.spans import FOREVER, fact_row, in_business_time, same, spans
+from services.opportunity.projections.folded import Folded, chain, known_end, remember_end, spans
+from services.opportunity.projections.spans import FOREVER, fact_row, in_business_time, same
 from shared.contracts.event import Recorded
 from shared.contracts.opportunity import CONTRACT
-from shared.projections.definition import Projection, Rows
+from shared.projections.definition import Projection, Row, Rows
 
 timeline = Projection("opportunity_timeline", sources=[CONTRACT])
 
@@ -84,15 +85,36 @@ OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if na
 @timeline.on(*OF_AN_OPPORTUNITY)
 def fact_recorded(rows: Rows, e: Recorded[Any]) -> None:
     """Keep the fact, refold the stream in order of business time, and replace what was believed where that differs now."""
-    rows.put(fact, fact_row(e))
+    new = fact_row(e)
+    rows.put(fact, new)
+    end = known_end(e.entity_id, rows)
+    if end is not None and end.folded.fact is not None and end.folded.fact["occurred_at"] <= e.occurred_at:
+        _goes_on(rows, e, end.folded.after(new, e), end.span)
+        return
     believed = {row["valid_from"]: row for row in rows.of(span, e.entity_id) if row["known_to"] == FOREVER}
-    true = {row["valid_from"]: row for row in spans(e.entity_id, in_business_time(rows.of(fact, e.entity_id)))}
-    # No moment of business time ever vanishes: facts are only added. What was believed for no time at all, because two facts
-    # were recorded at one moment, is replaced under its own key.
-    for valid_from, new in true.items():
-        old = believed.get(valid_from)
-        if old is not None and same(old, new):
-            continue
-        if old is not None and old["known_from"] < e.recorded_at:
-            rows.put(span, old | {"known_to": e.recorded_at})
-        rows.put(span, new | {"known_from": e.recorded_at, "known_to": FOREVER})
+    folded = chain(e.entity_id, in_business_time(rows.of(fact, e.entity_id)))
+    # No moment of business time ever vanishes: facts are only added.
+    last = None
+    for true in spans(folded):
+        last = _believe(rows, e, believed.get(true["valid_from"]), true)
+    remember_end(e.entity_id, rows, folded[-1], last)
+
+
+def _goes_on(rows: Rows, e: Recorded[Any], folded: Folded, before: Row | None) -> None:
+    """As refolding would have it when the fact comes after all others: only the last span ends, or becomes another one."""
+    if before is not None and before["valid_from"] < e.occurred_at:
+        _believe(rows, e, before, before | {"valid_to": e.occurred_at})
+        before = None
+    last = None if folded.row is None else _believe(rows, e, before, folded.row | {"valid_to": FOREVER})
+    remember_end(e.entity_id, rows, folded, last)
+
+
+def _believe(rows: Rows, e: Recorded[Any], old: Row | None, true: Row) -> Row:
+    """The row that is believed now. What was believed for no time, for two facts were recorded at one moment, is replaced."""
+    if old is not None and same(old, true):
+        return old
+    if old is not None and old["known_from"] < e.recorded_at:
+        rows.put(span, old | {"known_to": e.recorded_at})
+    made = true | {"known_from": e.recorded_at, "known_to": FOREVER}
+    rows.put(span, made)
+    return made
