@@ -254,12 +254,12 @@ class _Reader:
     """Takes a partition as the contract tells readers to: what it has had, it drops; nothing may be missing before it."""
 
     last: int = 0
-    had: dict[int, str] = field(default_factory=dict)
+    had: dict[int, Record] = field(default_factory=dict)
 
     def take(self, record: Record) -> bool:
         where = f"partition {record.partition}, position {record.position}"
         if record.position <= self.last:
-            if self.had.get(record.position) != record.event_id:
+            if self.had.get(record.position) != record:
                 raise ViolationError(
                     "duplicates are recognisable", f"{where}: {self.had.get(record.position)} and {record}"
                 )
@@ -269,7 +269,7 @@ class _Reader:
                 "published without a gap, in order", f"{where} follows {record.previous}, had was {self.last}"
             )
         self.last = record.position
-        self.had[record.position] = record.event_id
+        self.had[record.position] = record
         return True
 
 

@@ -73,8 +73,12 @@ async def test_a_read_with_a_token_never_shows_less(town: Town, chaos: Chaos) ->
                 raise ViolationError("503 when it cannot be had", "its worker is frozen, yet it is shown")
             worker.thaw()
             await _until_shown(town, reader, later, its_token)
-        chaos.kill(worker)
-        await worker.ended()
+        if not await reader.shows(later, its_token):
+            raise ViolationError("what is there is shown", "a worker with nothing to do is no reason to refuse")
+        await worker.stop()
+        text, token = await reader.write()
+        if await reader.shows(text, token):
+            raise ViolationError("503 when it cannot be had", "its worker was stopped, yet it is shown")
         if not await reader.shows(later, its_token):
             raise ViolationError("what is there is shown", "no worker is needed for what was applied long ago")
         invented = await client.get(f"{reader.path}/history", headers={"Keyfold-Position": FUTURE})

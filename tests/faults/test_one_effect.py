@@ -109,7 +109,10 @@ async def test_a_command_has_one_effect_and_one_answer_whatever_dies(town: Town,
 async def _check(client: Client, command: Command) -> None:
     answers = [await client.ask(port, command) for port in (*client.ports, client.ports[0])]
     client.chaos.acks += len(answers)
-    told = {(answer.status_code, answer.text, answer.headers.get("Keyfold-Position")) for answer in answers}
+    told = {
+        (answer.status_code, answer.text, *map(answer.headers.get, ("Keyfold-Position", "ETag", "Location")))
+        for answer in answers
+    }
     if len(told) != 1 or not answers[0].is_success:
         raise ViolationError("the same answer, for ever", f"{command.key} was answered {told}")
     if (effects := await client.town.holding(command.text)) != 1:

@@ -3,16 +3,19 @@ still gets every event, each partition in order. What came twice it can tell.
 """
 
 import asyncio
+import signal
 from typing import Any
 
-from tests.faults.chaos import Chaos
+from tests.faults.chaos import PATIENCE, Chaos
 from tests.faults.checker import check_published, read_log
 from tests.faults.processes import Processes, Program
 from tests.faults.scene import Scene, lines, open_scene
 
 
-async def _relay(scene: Scene) -> Program:
-    return await scene.worker(fold=False, batch=scene.chaos.dice.choice([7, 20, 50]))
+async def _relay(scene: Scene, *, mortal: bool = False) -> Program:
+    dice = scene.chaos.dice
+    dies = (dice.randrange(2, 7), dice.random()) if mortal else None
+    return await scene.worker(fold=False, batch=dice.choice([7, 20, 50]), dies=dies)
 
 
 async def test_every_event_is_published_though_relays_and_the_broker_die(
@@ -22,9 +25,11 @@ async def test_every_event_is_published_though_relays_and_the_broker_die(
     async with open_scene(database, f"kafka://{address}", chaos, processes) as scene:
         load = scene.load
         await load.start(lines(60), tasks=4, mix={"count": 3, "pair": 1})
-        relays = [await _relay(scene), await _relay(scene)]
-        for _ in range(2 * chaos.strength):
-            await _kill_while_sending(relays, scene)
+        deaths = 2 * chaos.strength
+        relays = [await _relay(scene, mortal=True), await _relay(scene, mortal=True)]
+        for n in range(deaths):  # the one that stands by takes over
+            await _one_dies(relays, scene)
+            relays.append(await _relay(scene, mortal=n < deaths - 2))
         for _ in range(chaos.strength):
             await asyncio.to_thread(chaos.kill, kafka_broker)
             await load.more(chaos.dice.randrange(100, 400))  # it stays away for a while, and writing goes on
@@ -37,24 +42,15 @@ async def test_every_event_is_published_though_relays_and_the_broker_die(
         await scene.published()
         check_published(history, await read_log(scene.log_url, scene.topic))
         for relay in relays:
-            if relay.running:
-                await relay.stop()
+            await relay.stop()
 
 
-async def _kill_while_sending(relays: list[Program], scene: Scene) -> None:
-    """Whoever has the lease, at the start of one of its next batches; another one takes its place in the queue."""
-    active = next((one for one in relays if one.running and one.counts["sending"]), None)
-    if active is None:
-        active = await _first_to_send(relays, scene)
-    await active.tells("sending", active.counts["sending"] + scene.chaos.dice.randrange(1, 6))
-    scene.chaos.kill(active)
-    relays.append(await _relay(scene))
-
-
-async def _first_to_send(relays: list[Program], scene: Scene) -> Program:
-    async with asyncio.timeout(60):
-        while True:
-            for one in relays:
-                if one.running and one.counts["sending"]:
-                    return one
+async def _one_dies(relays: list[Program], scene: Scene) -> None:
+    """Whoever has the lease, in the middle of a batch."""
+    async with asyncio.timeout(PATIENCE):
+        while not (dead := [one for one in relays if not one.running]):
             await scene.processes.bell.wait(1.0)
+    gone = dead[0]
+    assert await gone.ended() == -signal.SIGKILL, gone.last_words()
+    relays.remove(gone)
+    scene.chaos.kills += 1

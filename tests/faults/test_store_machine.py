@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -240,6 +240,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def test_the_store_does_what_the_model_does(database: str, chaos: Chaos) -> None:
+    @seed(chaos.dice.randrange(2**32))
     class Machine(StoreMachine):
         def __init__(self) -> None:
             super().__init__(database, chaos)

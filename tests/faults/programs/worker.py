@@ -1,6 +1,7 @@
 """A worker of the invented service: relay, read models, or both."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from tests.faults import tally
 
 class WorkerOptions(BaseModel):
     """`broken`: this release cannot take bad events. `knows`: the version of `tally.graded` that it knows. `batch`: how many
-    events the relay sends at once.
+    events the relay sends at once. `dies`: in which of these batches the process is killed, and how much of that batch (0 to 1)
+    the log has acknowledged by then.
     """
 
     dsn: str
@@ -32,18 +34,23 @@ class WorkerOptions(BaseModel):
     broken: bool = False
     knows: int = 2
     batch: int = 100
+    dies: tuple[int, float] | None = None
 
 
-class TellingProducer:
-    """Says when a batch is sent and when it is acknowledged: between the two is where a relay can be killed in the middle."""
+class MortalProducer:
+    """SIGKILL from outside meets the middle of a batch, which takes a few milliseconds, only by luck."""
 
-    def __init__(self, producer: LogProducer) -> None:
+    def __init__(self, producer: LogProducer, dies: tuple[int, float] | None) -> None:
         self._producer = producer
+        self._last, self._share = dies or (0, 0.0)
+        self._batches = 0
 
     async def send(self, records: Sequence[NewRecord]) -> None:
-        print("sending", flush=True)
+        self._batches += 1
+        if self._batches == self._last:
+            await self._producer.send(records[: round(len(records) * self._share)])
+            os.kill(os.getpid(), signal.SIGKILL)
         await self._producer.send(records)
-        print("sent", flush=True)
 
     async def close(self) -> None:
         await self._producer.close()
@@ -60,10 +67,10 @@ async def main() -> None:
     log = open_log(options.log)
     open_producer = log.producer
 
-    async def telling() -> LogProducer:
-        return TellingProducer(await open_producer())
+    async def mortal() -> LogProducer:
+        return MortalProducer(await open_producer(), options.dies)
 
-    log.producer = telling  # type: ignore[method-assign]
+    log.producer = mortal  # type: ignore[method-assign]
     backend = open_backend(
         tally.SERVICE,
         options.dsn,
