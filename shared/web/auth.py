@@ -11,7 +11,8 @@ import httpx
 import jwt
 import structlog
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from shared.web.problems import ProblemError, unavailable
 
@@ -178,21 +179,25 @@ def unauthorised(code: str, detail: str) -> ProblemError:
     return ProblemError(401, code, detail, headers={"WWW-Authenticate": f'Bearer realm="keyfold"{error}'})
 
 
-bearer = HTTPBearer(auto_error=False, description="A JWT of the configured issuer.", bearerFormat="JWT")
+class BearerToken(SecurityBase):
+    """Who calls. One step, not two that depend on each other: the framework walks over every step wherever it is named."""
+
+    model = HTTPBearer(bearerFormat="JWT", description="A JWT of the configured issuer.")
+    scheme_name = "HTTPBearer"
+
+    async def __call__(self, request: Request) -> Caller:
+        """Raises ProblemError 401 without a valid token."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise unauthorised("no_token", "send `Authorization: Bearer <token>`")
+        verifier: Verifier = request.app.state.verifier
+        found = await verifier.verify(token)
+        request.state.subject = found.subject
+        return found
 
 
-async def caller(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-) -> Caller:
-    """Who calls. Raises ProblemError 401 without a valid token."""
-    if credentials is None:
-        raise unauthorised("no_token", "send `Authorization: Bearer <token>`")
-    verifier: Verifier = request.app.state.verifier
-    found = await verifier.verify(credentials.credentials)
-    request.state.subject = found.subject
-    return found
-
-
+caller = BearerToken()
 CallerNow = Annotated[Caller, Depends(caller)]
 
 

@@ -27,7 +27,7 @@ from shared.projections.tokens import BadTokenError, format_token, merge, parse_
 from shared.relay.partition import partition_of
 from shared.service.backend import Backend
 from shared.service.visibility import EVERYTHING, Scope
-from shared.web.auth import Caller, caller
+from shared.web.auth import Caller, CallerNow
 from shared.web.problems import Problem, ProblemError, answer_to, bad_request, tell
 
 POSITION = "Keyfold-Position"
@@ -96,6 +96,7 @@ ANSWERS: dict[str, Any] = {"response_model": CommandAnswer, "responses": PROBLEM
 
 
 async def backend_of(request: Request) -> Backend:
+    """For routes. What every command depends on asks here itself: a dependency costs as much as a small query to find."""
     backend: Backend = request.app.state.backend
     return backend
 
@@ -104,7 +105,7 @@ BackendNow = Annotated[Backend, Depends(backend_of)]
 
 
 async def position_of(
-    backend: BackendNow,
+    request: Request,
     position: Annotated[
         str | None,
         Header(
@@ -118,6 +119,7 @@ async def position_of(
     """The token, if it can be one: nobody waits for what was never written. Raises BadTokenError."""
     if not position:
         return None
+    backend = await backend_of(request)
     head = await backend.store.head()
     for (service, partition), at in parse_token(position).items():
         if partition >= PARTITIONS:
@@ -130,8 +132,9 @@ async def position_of(
 PositionNow = Annotated[str | None, Depends(position_of)]
 
 
-async def scope_of_caller(backend: BackendNow, who: Annotated[Caller, Depends(caller)], position: PositionNow) -> Scope:
+async def scope_of_caller(request: Request, who: CallerNow, position: PositionNow) -> Scope:
     """Whose records the caller may see: everything for some roles, else what teams and their managers give."""
+    backend = await backend_of(request)
     found = await backend.scopes.of(who.subject, backend.clock.now(), position)
     return replace(EVERYTHING, person_id=found.person_id) if who.sees_everything else found
 
@@ -249,8 +252,7 @@ def _told(event: Recorded[Any] | Pending) -> JsonObject:
 
 async def commander(
     request: Request,
-    backend: BackendNow,
-    who: Annotated[Caller, Depends(caller)],
+    who: CallerNow,
     scope: ScopeNow,
     idempotency_key: Annotated[
         str | None,
@@ -265,7 +267,7 @@ async def commander(
     ] = None,
     dry_run: Annotated[bool, Query(description="Decide and check, write nothing.")] = False,
 ) -> Commander:
-    trace = request.state.trace
+    backend, trace = await backend_of(request), request.state.trace
     context = CommandContext(
         actor=who.subject,
         now=backend.clock.now(),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from sqlalchemy import literal, select, union_all
 
 from services.opportunity.domain.opportunity import terms
@@ -16,7 +16,7 @@ from services.opportunity.domain.opportunity.opening import OpenOpportunity
 from services.opportunity.projections.organisation import account, organisation, person, product, team
 from shared.contracts.refusal import Reason, RefusedError
 from shared.service.backend import Backend
-from shared.web.commanding import POSITION, BackendNow, ScopeNow
+from shared.web.commanding import POSITION, backend_of
 
 Kind = Literal["account", "owner", "team", "product"]
 _ID = {
@@ -71,9 +71,10 @@ class Organisation:
         return Known(frozenset((row.kind, str(row.id)) for row in rows))
 
 
-async def _organisation(backend: BackendNow, _: ScopeNow) -> Organisation:
-    """The caller's scope is found in the same copy, after it shows what the caller's position names."""
-    return Organisation(backend)
+async def _organisation(request: Request) -> Organisation:
+    """For routes that take a `Commanding`: the scope of its caller is found in the same copy, after it shows what the caller's
+    position names."""
+    return Organisation(await backend_of(request))
 
 
 OrganisationNow = Annotated[Organisation, Depends(_organisation)]
