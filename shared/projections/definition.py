@@ -117,14 +117,10 @@ class Projection:
         """May two streams change the same rows?"""
         return any(handling.key is not _entity for handling in self.handlings.values())
 
-    def handling(self, type_name: str) -> Handling | None:
-        """How an event of this name is handled; None: it is not, or no source knows it."""
+    def known(self, type_name: str) -> tuple[Contract, type[Event]] | None:
+        """The source that owns an event of this name, and its class; None: no source knows it."""
         for source in self.sources:
             event = source.events.get(type_name)
             if event is not None:
-                return self.handlings.get(event)
+                return source, event
         return None
-
-    def contract(self, type_name: str) -> Contract:
-        """The source that owns a type name. Raises LookupError."""
-        return next(source for source in self.sources if type_name in source.events)

@@ -45,7 +45,7 @@ class Parking:
         """(due, to be queued). To be called with the checkpoints locked, as a replay does."""
         if any(one.envelope.stream_id in self._streams for one in deliveries):
             self._streams = set(await self._stored(connection))
-        given_up = await self._given_up(connection, deliveries)
+        given_up = await self._given_up_of(connection, deliveries)
         left = [one for one in deliveries if (one.record.topic, one.envelope.position) not in given_up]
         due = [one for one in left if one.envelope.stream_id not in self._streams]
         queued = [one for one in left if one.envelope.stream_id in self._streams]
@@ -91,7 +91,13 @@ class Parking:
             place=place,
         )
 
-    async def _given_up(
+    async def given_up(self, connection: AsyncConnection) -> Collection[tuple[str, int]]:
+        """(topic, position) of all events of this reader that an operator has dropped."""
+        one = tables.dropped.c
+        rows = await connection.execute(select(one.topic, one.position).where(one.projection == self._reader))
+        return {(row.topic, row.position) for row in rows}
+
+    async def _given_up_of(
         self, connection: AsyncConnection, deliveries: Sequence[Delivery]
     ) -> Collection[tuple[str, int]]:
         """(topic, position) of those that an operator has dropped."""

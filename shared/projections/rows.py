@@ -1,6 +1,7 @@
-"""The rows of one batch: loaded by group, changed in memory, written back in bulk with sorted keys."""
+"""Rows in memory, of one batch or of many: loaded by group, changed, written back in bulk with sorted keys."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -28,9 +29,18 @@ class TableRows:
         self.groups: dict[GroupKey, dict[Key, Row]] = {}
         self.stored: set[Key] = set()
         self.touched: set[Key] = set()
+        self._group_type = table.c[self.key_columns[0]].type.python_type
+        self._key = itemgetter(*self.key_columns)
+        self._single = len(self.key_columns) == 1
+
+    @property
+    def held(self) -> int:
+        """How much there is in memory: groups, rows that were loaded, and rows that were changed."""
+        return len(self.groups) + len(self.stored) + len(self.touched)
 
     def key(self, row: Row) -> Key:
-        return tuple(row[name] for name in self.key_columns)
+        found = self._key(row)
+        return (found,) if self._single else found
 
     def group(self, name: GroupKey) -> dict[Key, Row]:
         try:
@@ -40,13 +50,17 @@ class TableRows:
                 f"{self.table.name}: group {name!r} was not loaded; the handler's key function must name it"
             ) from None
 
+    def declare(self, groups: Iterable[GroupKey]) -> list[GroupKey]:
+        """Make room for groups; those that are new. Groups of another type are those of another table."""
+        new = [group for group in groups if group not in self.groups and isinstance(group, self._group_type)]
+        self.groups.update({group: {} for group in new})
+        return new
+
     async def load(self, connection: AsyncConnection, groups: Iterable[GroupKey]) -> None:
-        column = self.table.c[self.key_columns[0]]
-        # Groups of another type are those of another table.
-        new = [group for group in groups if group not in self.groups and isinstance(group, column.type.python_type)]
+        new = self.declare(groups)
         if not new:
             return
-        self.groups.update({group: {} for group in new})
+        column = self.table.c[self.key_columns[0]]
         wanted = literal(sorted(new, key=str), ARRAY(column.type))
         for found in (await connection.execute(select(self.table).where(column == any_(wanted)))).mappings():
             row = dict(found)
@@ -68,18 +82,37 @@ class TableRows:
                 inserted.append(now)
         return inserted, updated, deleted
 
+    def forget(self) -> None:
+        for held in (self.groups, self.stored, self.touched):
+            held.clear()
+
 
 class RowBatch:
-    """Implements `Rows` for a batch of events on one generation."""
+    """Implements `Rows` for events on one generation: of a batch, or of as many batches as fit into memory. `empty`: the tables
+    are, so that nothing need be loaded before something has been written.
+    """
 
-    def __init__(self, projection: Projection, schema: str) -> None:
-        self._schema = schema
+    def __init__(self, projection: Projection, schema: str, *, empty: bool = False) -> None:
+        self.schema = schema
         self._tables = {table: TableRows(table) for table in projection.tables}
+        self._translation = {projection.name: schema}
+        self.empty = empty
+
+    @property
+    def held(self) -> int:
+        """How much there is in memory: groups, rows that were loaded, and rows that were changed."""
+        return sum(table.held for table in self._tables.values())
+
+    def declare(self, groups: Collection[GroupKey]) -> None:
+        """Instead of loading them, as long as the tables are empty."""
+        for table in self._tables.values():
+            table.declare(groups)
 
     async def load(self, connection: AsyncConnection, groups: Iterable[GroupKey]) -> None:
         wanted = list(dict.fromkeys(groups))
+        translated = await connection.execution_options(schema_translate_map=self._translation)
         for table in self._tables.values():
-            await table.load(connection, wanted)
+            await table.load(translated, wanted)
 
     def of(self, table: Table, group: GroupKey) -> Sequence[Row]:
         rows = self._tables[table].group(group)
@@ -104,11 +137,13 @@ class RowBatch:
         rows.touched.add(primary_key)
 
     async def flush(self, connection: AsyncConnection) -> None:
-        """Write what changed. New rows by COPY: their groups were loaded whole, so they cannot collide."""
+        """Write what changed, and hold no row any more. New rows by COPY: their groups were loaded whole, so they cannot
+        collide.
+        """
         driver = (await connection.get_raw_connection()).driver_connection
         for rows in self._tables.values():
             inserted, updated, deleted = rows.changes()
-            statements = _Statements(rows, self._schema)
+            statements = _Statements(rows, self.schema)
             if deleted:
                 await driver.executemany(statements.delete, deleted)  # type: ignore[union-attr]
             if updated:
@@ -116,10 +151,12 @@ class RowBatch:
             if inserted:
                 await driver.copy_records_to_table(  # type: ignore[union-attr]
                     rows.table.name,
-                    schema_name=self._schema,
+                    schema_name=self.schema,
                     columns=statements.columns,
-                    records=[statements.record(row) for row in inserted],
+                    records=map(statements.record, inserted),
                 )
+            rows.forget()
+        self.empty = False
 
 
 class _Statements:

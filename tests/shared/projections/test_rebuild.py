@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,17 @@ from sqlalchemy import Column, Integer, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.event import Recorded
+from shared.log.port import LogRecord
 from shared.projections import generations, tables
+from shared.projections import rebuild as rebuilding
 from shared.projections.definition import Projection, Rows
+from shared.projections.folding import HoldingSink
+from shared.projections.follower import Delivery
 from shared.projections.reads import NotBuiltError
 from shared.projections.rebuild import RebuildRefusedError, rebuild
+from shared.projections.tables import migrate_projections
 from shared.relay.cursor import Cursor
-from shared.testing.projections import rows_of
+from shared.testing.projections import envelope_of, rows_of
 from tests.shared.projections.spine import Spine, in_one_partition, partition
 from tests.shared.projections.visits import (
     VISITS,
@@ -38,6 +44,12 @@ async def built(spine: Spine, *projections: Projection) -> None:
     await spine.publish(FACTS)
     async with spine.running(*projections):
         await spine.seen(*projections)
+
+
+async def built_from(spine: Spine, facts: Sequence[Recorded[Any]], projection: Projection = visit_list) -> None:
+    await spine.publish(facts)
+    async with spine.running(projection):
+        await spine.seen(projection)
 
 
 async def numbers(engine: AsyncEngine, projection: Projection) -> dict[int, bool]:
@@ -236,6 +248,61 @@ async def test_parked_events_of_the_new_generation_are_reported(spine: Spine) ->
     assert report.comparison is not None
     assert report.comparison.equal
     assert [row["generation"] for row in await spine.rows_in(tables.parked)] == [1, 1, 2, 2]
+
+
+async def test_a_row_that_the_database_refuses_is_parked_and_all_others_are_rebuilt(spine: Spine) -> None:
+    facts = recorded(*((f"v{n}", VisitHeld(minutes=2**40 if n == 7 else n)) for n in range(20)))
+    await built_from(spine, facts)
+    for size in (1, rebuilding.ROWS_IN_MEMORY):
+        report = await rebuild(spine.engine, spine.log, visit_list, rows_in_memory=size)
+        assert report.parked == 1
+        assert report.comparison is not None
+        assert (report.comparison.equal, report.comparison.rows) == (True, 19)
+
+
+@pytest.mark.parametrize("projection", [visit_list, seller_load], ids=lambda projection: projection.name)
+@pytest.mark.parametrize("rows_in_memory", [0, 9, 45])
+async def test_more_rows_than_memory_may_hold_are_written_and_read_again(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch, projection: Projection, rows_in_memory: int
+) -> None:
+    monkeypatch.setattr(rebuilding, "BATCH", 13)
+    facts = recorded(
+        *((f"v{n % 25}", VisitPlanned(seller=f"seller{n % 7}")) for n in range(60)),
+        *((f"v{n * 7 % 30}", VisitHeld(minutes=n, topics=("价格",))) for n in range(140)),
+    )
+    await built_from(spine, facts, projection)
+    done: list[int] = []
+    report = await rebuild(
+        spine.engine,
+        spine.log,
+        projection,
+        rows_in_memory=rows_in_memory,
+        progress=lambda at, total: done.append(at),
+    )
+    assert report.comparison is not None
+    assert report.comparison.equal, report.comparison
+    assert done == sorted(done), "it had to begin again"
+    assert (report.switched_to, report.records, report.parked) == (2, 200, 0)
+
+
+async def test_rows_are_held_in_memory_up_to_the_limit_and_a_batch(spine: Spine) -> None:
+    await migrate_projections(spine.engine)
+    async with spine.engine.begin() as connection:
+        number = await generations.make(connection, visit_list, "building")
+    sink = HoldingSink(spine.engine, visit_list, number, limit=20)
+    async with spine.engine.begin() as connection:
+        await sink.begin(connection)
+    held = []
+    for start in range(0, 100, 5):
+        facts = recorded(*((f"v{n}", VisitHeld(minutes=1)) for n in range(start, start + 5)))
+        records = [LogRecord(VISITS.topic, 0, 0, "", b"", {}) for _ in facts]
+        await sink.apply([Delivery(envelope_of(fact), record) for fact, record in zip(facts, records, strict=True)], [])
+        held.append(sink.held)
+    assert max(held) <= 20
+    assert max(held) > 10
+    await sink.flush()
+    async with spine.engine.connect() as connection:
+        assert len((await rows_of(connection, visit_list, number))["visit"]) == 100
 
 
 def changed_visit_list() -> tuple[Projection, Any]:
