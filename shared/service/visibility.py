@@ -1,9 +1,11 @@
 """Record-level visibility: whose records somebody may see."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,20 +52,34 @@ class Scopes:
         self._find = find
         self._found_in = found_in
         self._kept: dict[str, tuple[float, Scope]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def of(self, subject: str, now: datetime, token: str | None = None) -> Scope:
         """With a position `token`, what it names is seen: the read models are waited for, nothing remembered is used.
 
         Raises NotBuiltError while the read models have no generation, BadTokenError, NotYetVisibleError.
         """
-        kept = None if token else self._kept.get(subject)
         if token:
             await self._reads.wait_for(token, self._found_in)
-        if kept is not None and kept[0] > time.monotonic():
-            return kept[1]
+            return await self._look(subject, now)
+        kept = self._fresh(subject)
+        if kept is not None:
+            return kept
+        turn = self._turns.get(subject)
+        if turn is None:
+            turn = self._turns[subject] = asyncio.Lock()
+        async with turn:  # one looks, the others who came meanwhile take what was found
+            return self._fresh(subject) or await self._look(subject, now)
+
+    def _fresh(self, subject: str) -> Scope | None:
+        kept = self._kept.get(subject)
+        return kept[1] if kept is not None and kept[0] > time.monotonic() else None
+
+    async def _look(self, subject: str, now: datetime) -> Scope:
+        until = time.monotonic() + FRESH_SECONDS  # from before the look: what changes while it goes on may be missed
         async with self._reads.connect(*self._found_in) as connection:
             scope = await self._find(connection, subject, now)
         if len(self._kept) >= MOST:
             self._kept.clear()
-        self._kept[subject] = (time.monotonic() + FRESH_SECONDS, scope)
+        self._kept[subject] = (until, scope)
         return scope
