@@ -5,7 +5,8 @@ see them. A topic is kept for ever: retention unlimited, never compacted.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.log.port import (
     PARTITIONS,
@@ -36,6 +38,7 @@ SEND_SECONDS: Final = (
 )
 CLOSE_SECONDS: Final = 5.0
 BATCH_BYTES: Final = 512 * 1024
+COMPRESSION: Final = "zstd"  # smaller than gzip, in a sixth of the time; every broker since 2.1 and every client has it
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +99,7 @@ class KafkaLog:
             bootstrap_servers=self._bootstrap,
             acks="all",
             enable_idempotence=True,
-            compression_type="gzip",
+            compression_type=COMPRESSION,
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=REQUEST_SECONDS * 1000,
@@ -176,31 +179,41 @@ class KafkaLogProducer:
     async def send(self, records: Sequence[NewRecord]) -> None:
         if self._failed:
             raise LogUnavailableError("this producer has failed before; open another one")
+        by_partition: dict[tuple[str, int], list[NewRecord]] = defaultdict(list)
         for record in records:
-            if record.topic not in self._partitions:
-                self._partitions[record.topic] = await self._owner.partitions(record.topic)
-            check_partition(record.topic, record.partition, self._partitions[record.topic])
+            by_partition[record.topic, record.partition].append(record)
+        for topic, partition in by_partition:
+            if topic not in self._partitions:
+                self._partitions[topic] = await self._owner.partitions(topic)
+            check_partition(topic, partition, self._partitions[topic])
         try:
             async with _told_apart(), asyncio.timeout(self._send_seconds):
-                await self._acknowledged(records)
+                await self._acknowledged(by_partition)
         except BaseException:
             self._failed = True
             raise
 
-    async def _acknowledged(self, records: Sequence[NewRecord]) -> None:
-        waiting = [
-            await self._producer.send(
-                record.topic,
-                record.value,
-                key=record.key.encode(),
-                partition=record.partition,
-                headers=[(name, value.encode()) for name, value in record.headers.items()],
-            )
-            for record in records
+    async def _acknowledged(self, by_partition: Mapping[tuple[str, int], Sequence[NewRecord]]) -> None:
+        """A batch has one answer, which is cheaper than one for every record; those of a partition go one after the other."""
+        batches: list[tuple[str, int, BatchBuilder]] = []
+        for (topic, partition), records in by_partition.items():
+            batches += [(topic, partition, batch) for batch in self._batches(records)]
+            await asyncio.sleep(0)  # others have their turn, before anything is sent: all then goes out in few requests
+        waiting: list[asyncio.Future[Any]] = [
+            await self._producer.send_batch(batch, topic, partition=partition) for topic, partition, batch in batches
         ]
         for outcome in await asyncio.gather(*waiting, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _batches(self, records: Sequence[NewRecord]) -> Iterator[BatchBuilder]:
+        """As few as may be. A record that is larger than BATCH_BYTES has one to itself."""
+        batch = self._producer.create_batch()
+        for record in records:
+            while not _fits(batch, record):  # an empty one takes anything
+                yield batch
+                batch = self._producer.create_batch()
+        yield batch
 
     async def close(self) -> None:
         if not self._failed:
@@ -312,6 +325,12 @@ class KafkaLogConsumer:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await _stop(consumer)
+
+
+def _fits(batch: BatchBuilder, record: NewRecord) -> bool:
+    """Appends it, if there is room."""
+    headers = [(name, value.encode()) for name, value in record.headers.items()]
+    return batch.append(timestamp=None, key=record.key.encode(), value=record.value, headers=headers) is not None
 
 
 async def _reading(bootstrap: str, offsets: Mapping[TopicPartition, int]) -> AIOKafkaConsumer:

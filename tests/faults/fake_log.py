@@ -28,7 +28,7 @@ Where = tuple[str, int]
 class FakeLog(Log):
     """Chances are between 0 and 1. `fail`: a send breaks in the middle; `unheard`: everything is in, and the answer is lost.
     `repeat`: an older stretch of the partition comes once more. `delay`: a partition gives nothing this time. `away`: a fetch
-    fails. `told`: how often each has happened.
+    fails. `told`: how often each has happened. `overlapping`: sends that began before another had its answer.
     """
 
     seed: int
@@ -41,6 +41,9 @@ class FakeLog(Log):
     told: dict[str, int] = field(
         default_factory=lambda: {"torn": 0, "unheard": 0, "repeated": 0, "delayed": 0, "away": 0}
     )
+
+    sending: int = 0
+    overlapping: int = 0
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -104,6 +107,14 @@ class FakeProducer:
     async def send(self, records: Sequence[NewRecord]) -> None:
         """Partitions are independent of each other: a torn batch is torn in each at another place."""
         log = self._log
+        log.overlapping += log.sending > 0
+        log.sending += 1
+        try:
+            await self._send(log, records)
+        finally:
+            log.sending -= 1
+
+    async def _send(self, log: FakeLog, records: Sequence[NewRecord]) -> None:
         torn = log.chance(log.fail, "torn")
         by_partition: dict[Where, list[NewRecord]] = {}
         for record in records:
@@ -116,7 +127,8 @@ class FakeProducer:
                 log.append(record)
             if log.chance(log.repeat, "repeated"):
                 log.repeat_some(where)
-        await asyncio.sleep(0)
+        for _ in range(log.dice.randrange(20)):
+            await asyncio.sleep(0)
         if torn or log.chance(log.unheard, "unheard"):
             raise LogUnavailableError("the dice say so")
 

@@ -95,6 +95,7 @@ class Theatre:
         history = await read_history(self.scene.dsn)
         self.scene.chaos.checked += len(history)
         check_published(history, self.records())
+        assert self.log.overlapping == 0, "a send began before another had its answer"
         await check_read_models(self.scene.dsn, history)
         async with self.scene.engine() as engine, engine.connect() as connection:
             assert (await connection.execute(tables.parked.select())).all() == []
@@ -133,6 +134,28 @@ async def test_what_a_torn_repeating_and_slow_log_is_given_comes_out_right(theat
         await theatre.scene.shown()
     await theatre.check()
     assert sum(log.told.values()) > 0, f"run {run}: the dice did nothing"
+
+
+async def test_a_relay_that_is_behind_reads_ahead_and_sends_each_event_once(theatre: Theatre) -> None:
+    await theatre.write(EVENTS)
+    async with theatre.relaying():
+        await theatre.scene.published()
+    check_published(await read_history(theatre.scene.dsn), theatre.records())
+    assert (len(theatre.records()), theatre.log.overlapping) == (EVENTS, 0)
+
+
+@pytest.mark.parametrize("run", RUNS)
+async def test_a_relay_that_is_behind_sends_in_order_what_a_torn_log_has_not_acknowledged(
+    theatre: Theatre, run: int
+) -> None:
+    """What is read ahead is not sent before the answer, and thrown away with what failed."""
+    log, dice = theatre.log, theatre.scene.chaos.dice
+    await theatre.write(EVENTS)
+    log.fail, log.unheard = dice.random() * 0.4, dice.random() * 0.4
+    async with theatre.relaying():
+        await theatre.scene.published()
+    check_published(await read_history(theatre.scene.dsn), theatre.records())
+    assert log.overlapping == 0, f"run {run}"
 
 
 async def test_a_relay_starts_though_many_fetches_stand_between_it_and_the_end_of_the_log(theatre: Theatre) -> None:

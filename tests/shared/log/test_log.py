@@ -82,6 +82,14 @@ async def test_order_and_dense_offsets_per_partition(log: Log, topic: str) -> No
         assert [int(each.value) for each in mine] == list(range(partition, 3_000, 3))
 
 
+async def test_records_of_any_size_keep_their_order(log: Log, topic: str) -> None:
+    """More than one batch of the Kafka client holds, and one that is larger than a batch."""
+    sizes = [10, 200_000, 200_000, 200_000, 10, 700_000, 10, 300_000, 300_000, 10]
+    values = [bytes([n]) * size for n, size in enumerate(sizes)]
+    await send(log, *[NewRecord(topic, 1, "key", value, {"n": str(n)}) for n, value in enumerate(values)])
+    assert [each.value for each in await read(log, {(topic, 1): 0}, len(sizes))] == values
+
+
 async def test_producers_at_the_same_time_keep_their_own_order(log: Log, topic: str) -> None:
     async def produce(name: str) -> None:
         producer = await log.producer()
