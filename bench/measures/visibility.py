@@ -2,7 +2,8 @@
 
 Commands come at their times, whether or not those before them are answered (an open loop). One in twenty is followed by the funnel,
 asked for with the position of its answer; what counts is the time from when the command was due to when the funnel is there. A
-funnel that is turned away (503) counts as never.
+funnel that is turned away (503) counts as never. What has not been sent a second after a round's end is not sent at all: where the
+rate is not kept, the round ends all the same, and the row says what was reached. A lower rate shows the latency without the crowd.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import math
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,6 +24,9 @@ from shared.web.auth import ROLES
 from shared.web.own_issuer import ISSUER, OwnIssuer
 
 A_SECOND = 500
+LOWER = 100  # commands a second that any machine keeps up with
+KEPT = 0.9  # of the rate: the last answers of a round come after its end
+GRACE_SECONDS = 1.0
 SAMPLED = 20  # one command in so many is followed to the funnel
 CONNECTIONS = 64
 AUDIENCE = "keyfold"
@@ -39,38 +43,55 @@ class Town:
 
 @dataclass(slots=True)
 class Round:
-    seen: list[float]
-    answered: list[float]
+    """Seconds from when commands were due: until the funnel showed them, until they were answered. `unsent`: for want of a
+    connection, until the round was over. `lasted`: from the first command to the last answer, in seconds."""
+
+    seen: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
     refused: int = 0
+    unsent: int = 0
+    lasted: float = 0.0
 
 
 async def measure(bench: Bench) -> Sequence[Row]:
     rows = []
     async with _embedded(bench) as town:
-        rows.append(await _row(bench, town, "embedded", 0.050))
+        rows += await _rows(bench, town, "embedded", 0.050)
     async with _through_kafka(bench) as town:
-        rows.append(await _row(bench, town, "through Kafka", 0.100))
+        rows += await _rows(bench, town, "through Kafka", 0.100)
     return rows
 
 
-async def _row(bench: Bench, town: Town, how: str, limit: float) -> Row:
+async def _rows(bench: Bench, town: Town, how: str, limit: float) -> list[Row]:
     async with open_client("127.0.0.1", town.port, town.token, CONNECTIONS) as client:
         opportunities = await _opened(client, town.prefix, bench.size(2_000, 200))
         if not bench.quick:
-            await _round(client, town.prefix, opportunities, 2.0)
-        rounds = [
-            await _round(client, town.prefix, opportunities, bench.seconds(10.0, 0.5)) for _ in range(bench.rounds)
-        ]
-    late = Samples(tuple(percentile(one.seen, 0.99) for one in rounds))
-    half = Samples(tuple(percentile(one.seen, 0.5) for one in rounds))
-    answered = Samples(tuple(percentile(one.answered, 0.99) for one in rounds))
-    done = sum(len(one.answered) for one in rounds)
+            await _round(client, town.prefix, opportunities, 2.0, A_SECOND)
+        rows = []
+        for rate in (A_SECOND, LOWER):
+            rounds = [
+                await _round(client, town.prefix, opportunities, bench.seconds(10.0, 0.5), rate)
+                for _ in range(bench.rounds)
+            ]
+            rows.append(_row(bench, rounds, how, rate, limit))
+    return rows
+
+
+def _row(bench: Bench, rounds: Sequence[Round], how: str, rate: int, limit: float) -> Row:
+    late = Samples(tuple(percentile(one.seen or [math.inf], 0.99) for one in rounds))
+    half = Samples(tuple(percentile(one.seen or [math.inf], 0.5) for one in rounds))
+    answered = Samples(tuple(percentile(one.answered or [math.inf], 0.99) for one in rounds))
+    done, unsent = sum(len(one.answered) for one in rounds), sum(one.unsent for one in rounds)
+    refused = sum(one.refused for one in rounds)
+    reached = done / sum(one.lasted for one in rounds)
+    kept = reached >= KEPT * rate
     return Row(
-        "visibility", f"command → visible in the funnel, {A_SECOND} commands/s, {how}", f"p99 {late.median * 1000:.0f} ms",
-        "", None, f"p99 < {limit * 1000:.0f} ms", bench.judge(late.median < limit),
+        "visibility", f"command → visible in the funnel, {rate} commands/s, {how}", f"p99 {late.median * 1000:.0f} ms",
+        "", None, f"p99 < {limit * 1000:.0f} ms" if rate == A_SECOND else "",
+        bench.judge(kept and late.median < limit) if rate == A_SECOND else None,
+        f"{'rate kept' if kept else f'rate NOT kept: {reached:.0f} commands/s reached, {unsent} not sent'}; "
         f"p50 {half.median * 1000:.0f} ms; p99 by round {', '.join(f'{one * 1000:.0f}' for one in late.figures)} ms; "
-        f"command answered p99 {answered.median * 1000:.0f} ms; {done} commands, "
-        f"{sum(one.refused for one in rounds)} turned away (409, 503)",
+        f"command answered p99 {answered.median * 1000:.0f} ms; {done} commands, {refused} turned away (409, 503)",
     )  # fmt: skip
 
 
@@ -88,14 +109,22 @@ async def _opened(client: Client, prefix: str, count: int) -> list[str]:
     return ids
 
 
-async def _round(client: Client, prefix: str, opportunities: list[str], seconds: float) -> Round:
+async def _round(client: Client, prefix: str, opportunities: list[str], seconds: float, rate: int) -> Round:
     loop = asyncio.get_running_loop()
-    taken = Round([], [])
+    taken = Round()
+    free = asyncio.Semaphore(CONNECTIONS)
     begin = loop.time() + 0.05
 
     async def command(number: int) -> None:
-        due = begin + number / A_SECOND
+        due = begin + number / rate
         await asyncio.sleep(max(0.0, due - loop.time()))
+        async with free:
+            if loop.time() > begin + seconds + GRACE_SECONDS:
+                taken.unsent += 1
+                return
+            await send(number, due)
+
+    async def send(number: int, due: float) -> None:
         path = f"{prefix}/opportunities/{opportunities[number % len(opportunities)]}/amount"
         body = json.dumps({"amount": {"minor": 100_001 + round(due * 1_000_000) % 10_000_000, "currency": "CNY"}})
         answer = await client.post(path, body.encode())
@@ -115,8 +144,9 @@ async def _round(client: Client, prefix: str, opportunities: list[str], seconds:
             taken.seen.append(loop.time() - due)
 
     async with asyncio.TaskGroup() as group:
-        for number in range(int(A_SECOND * seconds)):
+        for number in range(int(rate * seconds)):
             group.create_task(command(number))
+    taken.lasted = loop.time() - begin
     return taken
 
 

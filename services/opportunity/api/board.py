@@ -1,6 +1,6 @@
 """The board: columns with totals and first cards, all that one screen needs in one answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from services.opportunity.api.asking import Asking, AskingNow, Choice, OutcomeCo
 from services.opportunity.api.groups import FILTER_OF, Group, Labeller, labeller
 from services.opportunity.api.listing import Sort
 from services.opportunity.api.roles import MAY_READ
-from services.opportunity.api.rows import OpportunityRow, RowMaker, Totals, row_maker, totals_of
+from services.opportunity.api.rows import OpportunityRow, RowMaker, Totals, row_maker, summed, totals_of
 from services.opportunity.domain.process import DEFAULT_PROCESS_KEY
 from services.opportunity.labels import FUNNEL_STATES
 from services.opportunity.queries.funnel import GROUP_COLUMNS, counts
@@ -67,7 +67,7 @@ async def board(ask: Annotated[BoardQuery, Query()], asking: AskingNow) -> Board
     return Board(
         process=process.key,
         group_by=by,
-        totals=totals_of(_summed(counted)),
+        totals=totals_of(summed(counted)),
         columns=[_column(value, ask, asking, names, counted, placed, maker) for value in _values(by, process, counted)],
         as_of=view.as_of,
         known_at=view.known_at,
@@ -97,11 +97,3 @@ def _values(by: BoardBy, process: ProcessDefined, counted: Sequence[RowMapping])
     if by == "stage":  # an older version of the process may have more stages
         return sorted({*range(1, len(process.selling) + 1), *present})
     return list(dict.fromkeys([*FUNNEL_STATES, *present])) if by == "state" else present
-
-
-def _summed(counted: Sequence[RowMapping]) -> Iterator[dict[str, Any]]:
-    """Over the columns, by currency."""
-    for currency in sorted({row["currency"] for row in counted}, key=lambda one: (one is None, one)):
-        rows = [row for row in counted if row["currency"] == currency]
-        amount = sum(int(row["amount_minor"]) for row in rows)
-        yield {"currency": currency, "count": sum(row["count"] for row in rows), "amount_minor": amount}

@@ -12,9 +12,8 @@ from sqlalchemy import RowMapping
 from services.opportunity.api.asking import Asking, AskingNow, Choice, OutcomeCode
 from services.opportunity.api.groups import FILTER_OF, Group, Labeller, labeller
 from services.opportunity.api.roles import MAY_READ
-from services.opportunity.api.rows import Totals, totals_of
+from services.opportunity.api.rows import Totals, summed, totals_of
 from services.opportunity.queries.funnel import GroupBy, counts
-from services.opportunity.queries.listing import totals
 from services.opportunity.queries.view import RESULT, Belonging
 from shared.web.commanding import PROBLEMS
 
@@ -86,7 +85,7 @@ async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Fun
         as_of=view.as_of,
         known_at=view.known_at,
         figures=list(_figures(rows, by, names, ask, asking)),
-        totals=totals_of(await totals(asking.connection, view)),
+        totals=totals_of(summed(rows)),
         drill=asking.list_link(ask),
     )
 

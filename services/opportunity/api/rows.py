@@ -1,6 +1,6 @@
 """Rows of lists and boards: an opportunity in brief, with names and labels in the caller's language."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -165,3 +165,11 @@ def totals_of(rows: Iterable[Mapping[str, Any] | RowMapping]) -> Totals:
         if row["currency"] is not None:
             sums.append(Sum(currency=row["currency"], minor=int(row["amount_minor"]), count=row["count"]))
     return Totals(count=count, sums=sums)
+
+
+def summed(counted: Sequence[RowMapping]) -> Iterator[dict[str, Any]]:
+    """Figures of groups, put together by currency."""
+    for currency in sorted({row["currency"] for row in counted}, key=lambda one: (one is None, one)):
+        rows = [row for row in counted if row["currency"] == currency]
+        amount = sum(int(row["amount_minor"]) for row in rows)
+        yield {"currency": currency, "count": sum(row["count"] for row in rows), "amount_minor": amount}

@@ -12,7 +12,7 @@ Probability and funnel state are not here: they belong to the sales process, ano
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from services.opportunity.projections.folded import Folded, chain, known_end, remember_end, spans
@@ -38,6 +38,13 @@ fact = timeline.table(
     Column("correlation_id", UUID(as_uuid=False), nullable=False),
     Column("causation_id", UUID(as_uuid=False)),
 )
+
+# Lists page by page, and their totals.
+NEWEST = (text("updated_at DESC NULLS LAST"), "opportunity_id")
+HELD_NOW: Row = {
+    "postgresql_include": ["currency", "amount_minor"],
+    "postgresql_where": "known_to = '9999-01-01+00' AND valid_to = '9999-01-01+00'",
+}
 
 span = timeline.table(
     "span",
@@ -73,10 +80,11 @@ span = timeline.table(
     Column("flags", ARRAY(Text), nullable=False),
     Column("external_ids", JSONB, nullable=False),
     Column("search", Text, nullable=False),
-    Index("span_now", "opportunity_id", postgresql_where="known_to = '9999-01-01+00' AND valid_to = '9999-01-01+00'"),
+    Index("span_now", *NEWEST, **HELD_NOW),
+    Index("span_owner", "owner_id", *NEWEST, **HELD_NOW),
+    Index("span_team", "team_id", *NEWEST, **HELD_NOW),
     Index("span_as_of", "valid_from", "valid_to", postgresql_where="known_to = '9999-01-01+00'"),
 )
-
 
 PROCESS_EVENTS = {"opportunity.process_defined", "opportunity.external_id_claimed"}
 OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in PROCESS_EVENTS)

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, cast, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
-from services.opportunity.queries.view import View, seen
+from services.opportunity.queries.view import View, amounts, seen
 
 SortBy = Literal["updated", "opened", "name", "amount", "close_date", "stage"]
 SORT_COLUMNS: dict[SortBy, str] = {
@@ -61,7 +61,7 @@ async def page(
 
 async def totals(connection: AsyncConnection, view: View) -> Sequence[RowMapping]:
     """Number and money of all rows of the view, a row per currency (null: no amount known)."""
-    rows = seen(view)
+    rows = amounts(view)
     statement = (
         select(
             rows.c.currency,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select
 from sqlalchemy.sql.selectable import Subquery
+from sqlalchemy.sql.util import find_tables
 
 from services.opportunity.projections.organisation import account
 from services.opportunity.projections.processes import buying_stage, definition, selling_stage
@@ -128,9 +129,27 @@ def seen(view: View) -> Subquery:
         # The same order on every machine, whatever the database's locale; the name is the first line of what is searched.
         func.split_part(span.c.search, "\n", 1).collate("C").label("sort_name"),
     ).select_from(source)
-    chosen = holds(span, view.as_of, view.known_at)
+    return statement.where(*_chosen(view, belongs)).subquery("seen")
+
+
+def amounts(view: View) -> Subquery:
+    """Currency and amount_minor of the opportunities of a view, joined only with what its filters speak of: an index may have all
+    of it. (The planner would leave out the other joins, but still read the columns that they compare.)"""
+    source, belongs = _belonging(view)
+    conditions = _chosen(view, belongs)
+    spoken_of = {table for one in conditions for table in find_tables(one, check_columns=True)}
+    if buying_stage in spoken_of:
+        source = source.outerjoin(buying_stage, of_process(buying_stage, span, span.c.buying_stage))
+    if definition in spoken_of:
+        source = source.outerjoin(definition, of_definition(span))
+    if account in spoken_of:
+        source = source.outerjoin(account, account.c.account_id == belongs["account_id"])
+    return select(span.c.currency, span.c.amount_minor).select_from(source).where(*conditions).subquery("amounts")
+
+
+def _chosen(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
     mine = _mine(span, view.scope) if view.latest and not view.scope.everything else visible(view.scope)
-    return statement.where(chosen, mine, *_narrowed(view, belongs)).subquery("seen")
+    return [holds(span, view.as_of, view.known_at), mine, *_narrowed(view, belongs)]
 
 
 def _unless_ended(probability: ColumnElement[int]) -> ColumnElement[int]:

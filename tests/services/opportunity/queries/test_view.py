@@ -246,6 +246,24 @@ async def test_totals_are_by_currency(ask: Ask) -> None:
     assert all(type(row["amount_minor"]) is int for row in await totals(connection, view()))
 
 
+@pytest.mark.parametrize("moment", [{}, {"as_of": day(20)}, {"as_of": day(20), "belonging": "then"}])
+async def test_totals_count_what_is_listed(ask: Ask, moment: dict[str, Any]) -> None:
+    connection = await ask(random_company(5, 25))
+    asked = [
+        Filters(), Filters(owner=(FANG,)), Filters(team=(TEAMS[0],)), Filters(state=("in_funnel", "searching")),
+        Filters(synchrony=("behind", "in_sync")), Filters(stage=(2,)), Filters(decision_due=False), Filters(account=(GROUP,)),
+        Filters(q="1"), Filters(outcome=("open",), owner=(FANG, LI)),
+    ]  # fmt: skip
+    for filters in asked:
+        asking = replace(view(), filters=filters, **moment)
+        counted = {row["currency"]: (row["count"], row["amount_minor"]) for row in await totals(connection, asking)}
+        listed: dict[str | None, tuple[int, int]] = {}
+        for row in await page(connection, asking, Order(), 1_000):
+            count, amount = listed.get(row["currency"], (0, 0))
+            listed[row["currency"]] = count + 1, amount + (row["amount_minor"] or 0)
+        assert counted == listed, filters
+
+
 async def test_a_board_shows_the_first_cards_of_every_column(ask: Ask) -> None:
     connection = await ask(random_company(3, 25))
     every = await page(connection, view(), Order.parse("-amount"), 1_000)
