@@ -31,9 +31,7 @@ from shared.projections.follower import YIELD_EVERY, Delivery, StopPartitionErro
 from shared.projections.parking import transient
 
 BATCH = 5_000
-ROWS_IN_MEMORY = (
-    200_000  # what there is above a batch: so memory grows with the read model up to this, and never with the log
-)
+ROWS_IN_MEMORY = 50_000  # memory grows with the read model up to this, and never with the log
 WAIT_SECONDS = 5.0
 CATCH_UP_SECONDS = 60.0
 LOOK_SECONDS = 0.1
