@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Column, Constraint, Index, MetaData, Table
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from shared.contracts.event import Contract, Event, Recorded
 
@@ -105,10 +105,14 @@ class Projection:
 
     @property
     def shape(self) -> str:
-        """A digest of the tables as code has them: a generation of another shape is not for this code."""
+        """A digest of the tables and indexes as code has them: a generation of another shape is not for this code."""
         if self._shape is None:  # every read asks
             dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-            text = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in self.tables)
+            made: list[ExecutableDDLElement] = []
+            for table in self.tables:
+                indexes = sorted(table.indexes, key=lambda one: str(one.name))
+                made += [CreateTable(table), *(CreateIndex(index) for index in indexes)]
+            text = "".join(str(part.compile(dialect=dialect)) for part in made)
             self._shape = hashlib.sha256(text.encode()).hexdigest()[:16]
         return self._shape
 

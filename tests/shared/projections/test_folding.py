@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, Text
+from sqlalchemy import Column, Index, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.contracts.event import Recorded
@@ -153,13 +153,14 @@ def test_an_event_is_handled_once_and_a_table_has_a_primary_key() -> None:
 
 
 def test_a_change_of_a_table_changes_the_shape() -> None:
-    def shape(*columns: Column[Any]) -> str:
+    def shape(*columns: Column[Any] | Index) -> str:
         made = Projection("made", sources=[VISITS])
         made.table("t", Column("id", Text, primary_key=True), *columns)
         return made.shape
 
     assert shape(Column("n", Integer)) == shape(Column("n", Integer))
     assert len({shape(), shape(Column("n", Integer)), shape(Column("n", Text)), shape(Column("m", Integer))}) == 4
+    assert shape(Column("n", Integer)) != shape(Column("n", Integer), Index("by_n", "n"))
 
 
 def test_where_a_reader_stands_in_a_partition() -> None:
