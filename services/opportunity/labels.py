@@ -102,6 +102,7 @@ RISK_DECISIONS: Final[Words] = {"catch_up": ("Catch up", "追赶"), "give_up": (
 GROUPS: Final[Words] = {
     "state": ("Funnel state", "漏斗状态"),
     "stage": ("Stage", "阶段"),
+    "synchrony": ("Synchrony", "同步性"),
     "owner": ("Owner", "负责人"),
     "team": ("Team", "团队"),
     "account": ("Account", "客户"),

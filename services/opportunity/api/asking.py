@@ -1,7 +1,7 @@
 """Which opportunities a question is about: filters, the moment on both clocks, whose they count as."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -66,8 +66,10 @@ class Clocks(BaseModel):
     )
 
 
-class Selection(Clocks):
+class Narrowing(BaseModel):
     """Filters; each may be given several times and narrows to any of its values. `none`: those that have none."""
+
+    model_config = ConfigDict(extra="forbid")
 
     owner: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
     team: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
@@ -95,8 +97,19 @@ class Selection(Clocks):
         max_length=200,
         description="Words that must all occur, in Chinese or Latin; parts of words will do.",
     )
-    updated_after: Moment | None = Field(default=None, description="Recorded after this moment.")
+    closing: str | None = Field(
+        default=None,
+        max_length=20,
+        description="Expected to close within this period of the business calendar.",
+        examples=["2017-Q4"],
+    )
     belonging: Belonging = Field(default=WORK_LIST, description=_WHOSE)
+
+
+class Selection(Narrowing, Clocks):
+    """Filters, at a moment on both clocks."""
+
+    updated_after: Moment | None = Field(default=None, description="Recorded after this moment.")
 
 
 class Choice(Selection):
@@ -145,15 +158,26 @@ class Asking:
 
         Raises RefusedError (kind input) for a process, and for the code of a stage, that nobody has defined.
         """
-        await check_processes(self.connection, ask.process, [one for one in ask.stage if not one.isdigit()])
         return View(
             scope=self.scope,
             now=self.now,
             as_of=self.moment(ask.as_of, "as_of"),
             known_at=self.moment(ask.known_at, "known_at"),
-            filters=filters or filters_of(ask),
+            filters=await self.chosen(ask, filters),
             belonging=ask.belonging,
         )
+
+    async def chosen(self, ask: Narrowing, filters: Filters | None = None) -> Filters:
+        """The filters, what they name being known. Raises as `view`, and ProblemError 400 for what is no period."""
+        await check_processes(self.connection, ask.process, [one for one in ask.stage if not one.isdigit()])
+        found = filters or filters_of(ask)
+        if ask.closing is None:
+            return found
+        try:
+            period = self.backend.calendar.parse(ask.closing)
+        except ValueError as error:
+            raise bad_request("bad_period", str(error), field="closing", expected="such as 2017-Q4") from None
+        return replace(found, closing=(period.first_day, period.last_day))
 
     def period(self, ask: Within) -> Period:
         """Raises ProblemError 400 for what is no period, and for a period that ends before it begins."""
@@ -174,7 +198,7 @@ class Asking:
         start, end = calendar.start_of_day(first), calendar.end_of_day(last)
         return Period("day", f"{first}/{last}", start, end, first, last)
 
-    def list_link(self, ask: Selection, **chosen: Any) -> str:
+    def list_link(self, ask: Narrowing, **chosen: Any) -> str:
         """The list of the rows behind a figure: the same question, narrowed to what the figure counts."""
         said = ask.model_dump(mode="json", include=_SHARED)
         said = {name: value for name, value in said.items() if value not in (None, "", [])} | chosen
@@ -192,7 +216,7 @@ AskingNow = Annotated[Asking, Depends(_asking)]
 _SHARED = set(Choice.model_fields)
 
 
-def filters_of(ask: Selection) -> Filters:
+def filters_of(ask: Narrowing) -> Filters:
     return Filters(
         owner=_ids(ask.owner),
         team=_ids(ask.team),
@@ -207,7 +231,7 @@ def filters_of(ask: Selection) -> Filters:
         currency=_ids(ask.currency),
         flag=tuple(ask.flag),
         q=ask.q,
-        updated_after=ask.updated_after,
+        updated_after=ask.updated_after if isinstance(ask, Selection) else None,
     )
 
 

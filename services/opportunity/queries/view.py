@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select
@@ -36,8 +36,8 @@ class Filters:
     """Every field narrows; empty ones do not. None among the values: those without any.
 
     `stage`: numbers or codes of the working stage. `account` includes the account's whole subtree, `only_account` does not.
-    `closed_from`/`closed_before`: ended within [from, before). `cohort`, `stay`: what a figure of the funnel counts, so that it
-    can be listed.
+    `closed_from`/`closed_before`: ended within [from, before). `closing`: expected to close within these days, both included.
+    `cohort`, `stay`: what a figure of the funnel counts, so that it can be listed.
     """
 
     owner: tuple[str | None, ...] = ()
@@ -58,6 +58,7 @@ class Filters:
     updated_after: datetime | None = None
     closed_from: datetime | None = None
     closed_before: datetime | None = None
+    closing: tuple[date, date] | None = None
     cohort: Cohort | None = None
     stay: Stay | None = None
 
@@ -102,7 +103,7 @@ def seen(view: View) -> Subquery:
     Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
     probability_high, funnel_state, synchrony, decision_due, sort_name.
     """
-    source, belongs = _belonging(view)
+    source, belongs = whose(view.belonging, latest=view.latest)
     before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
     source = (
         source.outerjoin(before, of_process(before, span, span.c.completed_stage))
@@ -130,7 +131,7 @@ def seen(view: View) -> Subquery:
     ).select_from(source)
     chosen = holds(span, view.as_of, view.known_at)
     mine = _mine(span, view.scope) if view.latest and not view.scope.everything else visible(view.scope)
-    return statement.where(chosen, mine, *_narrowed(view, belongs)).subquery("seen")
+    return statement.where(chosen, mine, *narrowed(view, belongs)).subquery("seen")
 
 
 def _unless_ended(probability: ColumnElement[int]) -> ColumnElement[int]:
@@ -160,18 +161,20 @@ def held_by(filters: Filters, belongs: dict[str, ColumnElement[Any]]) -> list[Co
     return found
 
 
-def _belonging(view: View) -> tuple[FromClause, dict[str, ColumnElement[Any]]]:
+def whose(belonging: Belonging, *, latest: bool = False) -> tuple[FromClause, dict[str, ColumnElement[Any]]]:
+    """(`span` joined with what says whose it is, the columns that say so). `latest`: only the latest spans are asked for."""
     names = ("owner_id", "team_id", "account_id")
-    if view.belonging == "then":
+    if belonging == "then":
         return span, {name: span.c[f"then_{name}"] for name in names}
-    if view.latest:
+    if latest:
         return span, {name: span.c[name] for name in names}
     now = span.alias("belongs_now")
     source = span.join(now, and_(now.c.opportunity_id == span.c.opportunity_id, holds(now, None, None)))
     return source, {name: now.c[name] for name in names}
 
 
-def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
+def narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
+    """The view's filters as conditions on `span`, joined with `buying_stage`, `definition` and the account that `belongs` names."""
     filters = view.filters
     in_cohort = _in_cohort(view, filters.cohort) if filters.cohort else []
     found = in_cohort if filters.cohort and view.belonging == "then" else [*in_cohort, *held_by(filters, belongs)]
@@ -199,6 +202,8 @@ def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[Column
         found.append(span.c.outcome_since >= filters.closed_from)
     if filters.closed_before:
         found.append(span.c.outcome_since < filters.closed_before)
+    if filters.closing:
+        found.append(span.c.close_date.between(*filters.closing))
     if filters.stay:
         stood = stays(filters.stay.by, view.as_of, view.known_at, view.now, visible(view.scope))
         there = and_(cast(stood.c.place, String) == filters.stay.place, stood.c.running == filters.stay.running)
