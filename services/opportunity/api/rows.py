@@ -64,12 +64,18 @@ class OpportunityRow(BaseModel):
     synchrony: Coded
     decision_due: bool = Field(description="It is at risk, and nobody has decided to catch up or to give up.")
     funnel_state: Coded
+    priority: Coded | None = Field(description="By close date and probability on the day; null: it has ended.")
     outcome: Coded
     outcome_since: datetime
     reason: str | None
     competitor: str | None
     amount: Money | None
     close_date: date | None
+    pushed_out: int = Field(description="How often the close date was put off.")
+    assessment: int | None = Field(description="The latest total, in hundredths of a point.")
+    assessment_decision: Coded | None
+    visits: int = Field(description="Spent on it so far.")
+    minutes: int = Field(description="Working time spent on it so far.")
     flags: list[Coded]
     external_ids: dict[str, str]
     opened_at: datetime
@@ -115,12 +121,18 @@ class RowMaker:
             synchrony=coded(labels.SYNCHRONY, found["synchrony"], language),
             decision_due=found["decision_due"],
             funnel_state=coded(labels.FUNNEL_STATES, found["funnel_state"], language),
+            priority=coded_or_none(labels.PRIORITIES, found["priority"], language),
             outcome=coded(labels.OUTCOMES, found["outcome"], language),
             outcome_since=found["outcome_since"],
             reason=found["reason"],
             competitor=found["competitor"],
             amount=amount,
             close_date=found["close_date"],
+            pushed_out=len(found["pushed_out_at"]),
+            assessment=found["assessment_total"],
+            assessment_decision=coded_or_none(labels.ASSESSMENT_DECISIONS, found["assessment_decision"], language),
+            visits=found["visits"],
+            minutes=found["minutes"],
             flags=[coded(labels.FLAGS, flag, language) for flag in found["flags"]],
             external_ids=found["external_ids"],
             opened_at=found["opened_at"],
@@ -155,6 +167,10 @@ def stage_of(stages: Sequence[SellingStage | BuyingStage], number: int, language
 
 def coded(words: Words, code: str, language: Language) -> Coded:
     return Coded(code=code, label=word(words, code, language))
+
+
+def coded_or_none(words: Words, code: str | None, language: Language) -> Coded | None:
+    return None if code is None else coded(words, code, language)
 
 
 def totals_of(rows: Iterable[Mapping[str, Any] | RowMapping]) -> Totals:

@@ -36,6 +36,7 @@ fact = timeline.table(
     Column("actor", Text, nullable=False),
     Column("correlation_id", UUID(as_uuid=False), nullable=False),
     Column("causation_id", UUID(as_uuid=False)),
+    Index("fact_effort", "occurred_at", postgresql_where="type_name = 'opportunity.effort_spent'"),
 )
 
 span = timeline.table(
@@ -66,6 +67,11 @@ span = timeline.table(
     Column("stage_since", DateTime(timezone=True), nullable=False),
     Column("buying_stage", Integer, nullable=False),
     Column("risk_decision", Text),
+    Column("assessment_total", Integer),
+    Column("assessment_decision", String(12)),
+    Column("visits", Integer, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("pushed_out_at", ARRAY(DateTime(timezone=True)), nullable=False),
     Column("amount_minor", BigInteger),
     Column("currency", String(3)),
     Column("close_date", Date),
@@ -77,7 +83,19 @@ span = timeline.table(
 )
 
 
-PROCESS_EVENTS = {"opportunity.process_defined", "opportunity.external_id_claimed"}
+PROCESS_EVENTS = {
+    "opportunity.process_defined",
+    "opportunity.external_id_claimed",
+    "opportunity.exchange_rate_quoted",
+    "opportunity.gate_defined",
+    "opportunity.gate_retired",
+    "opportunity.authority_defined",
+    "opportunity.waiver_requested",
+    "opportunity.waiver_approved",
+    "opportunity.waiver_refused",
+    "opportunity.assessment_model_defined",
+    "opportunity.anomaly_limits_defined",
+}
 OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in PROCESS_EVENTS)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.queries.view import View, seen
 
-SortBy = Literal["updated", "opened", "name", "amount", "close_date", "stage"]
+SortBy = Literal["updated", "opened", "name", "amount", "close_date", "stage", "priority"]
 SORT_COLUMNS: dict[SortBy, str] = {
     "updated": "updated_at",
     "opened": "opened_at",
@@ -18,6 +18,7 @@ SORT_COLUMNS: dict[SortBy, str] = {
     "amount": "amount_minor",
     "close_date": "close_date",
     "stage": "working_stage",
+    "priority": "priority",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, FromClause, and_, case, func, literal_column
 
-from services.opportunity.projections.processes import buying_stage, definition
+from services.opportunity.projections.processes import buying_stage, definition, selling_stage
 from services.opportunity.projections.timeline import span
 
 By = Literal["stage", "state"]
@@ -52,6 +52,20 @@ def of_definition(of: FromClause) -> ColumnElement[bool]:
 
 def of_process(stage: FromClause, of: FromClause, number: ColumnElement[Any]) -> ColumnElement[bool]:
     return and_(stage.c.key == of.c.process, stage.c.version == of.c.process_version, stage.c.number == number)
+
+
+def with_probability(
+    source: FromClause, of: FromClause
+) -> tuple[FromClause, tuple[ColumnElement[int], ColumnElement[int]]]:
+    """`source` joined with the stages around where a span stands, and its probability range in per cent (R1, R2), as far as it
+    has not ended."""
+    before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
+    source = source.outerjoin(before, of_process(before, of, of.c.completed_stage))
+    source = source.outerjoin(inside, of_process(inside, of, of.c.completed_stage + 1))
+    completed = func.coalesce(before.c.probability_after, 0)
+    entered = of.c.entered_stage.is_not(None)
+    reached = case((entered, func.coalesce(inside.c.probability_after, completed)), else_=completed)
+    return source, (completed, reached)
 
 
 def placed(by: By) -> tuple[FromClause, ColumnElement[Any], ColumnElement[int]]:

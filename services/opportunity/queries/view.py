@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select, true
 from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.projections.organisation import account
@@ -19,9 +19,12 @@ from services.opportunity.queries.moment import (
     of_definition,
     of_process,
     synchrony,
+    with_probability,
     working_stage,
 )
+from services.opportunity.queries.priority import LATEST_MODEL, priority
 from services.opportunity.queries.scope import subtree
+from shared.kit.calendar import BusinessCalendar
 from shared.kit.search import terms
 from shared.service.visibility import Scope
 
@@ -49,6 +52,7 @@ class Filters:
     state: tuple[str, ...] = ()
     synchrony: tuple[str, ...] = ()
     decision_due: bool | None = None
+    priority: tuple[str | None, ...] = ()
     outcome: tuple[str, ...] = ()
     currency: tuple[str | None, ...] = ()
     reason: tuple[str | None, ...] = ()
@@ -78,6 +82,16 @@ class View:
     known_at: datetime | None = None
     filters: Filters = field(default_factory=Filters)
     belonging: Belonging = WORK_LIST
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
+
+    @property
+    def at(self) -> datetime:
+        """The moment that ages and days are counted to."""
+        return self.as_of or self.now
+
+    @property
+    def today(self) -> date:
+        return self.calendar.day_of(self.at)
 
     @property
     def latest(self) -> bool:
@@ -101,21 +115,18 @@ def seen(view: View) -> Subquery:
     ended is certain: 100 for won, 0 for lost and abandoned.
 
     Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
-    probability_high, funnel_state, synchrony, decision_due, sort_name.
+    probability_high, funnel_state, priority (null: it has ended), synchrony, decision_due, sort_name.
     """
     source, belongs = whose(view.belonging, latest=view.latest)
-    before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
+    source, (completed, reached) = with_probability(source, span)
     source = (
-        source.outerjoin(before, of_process(before, span, span.c.completed_stage))
-        .outerjoin(inside, of_process(inside, span, span.c.completed_stage + 1))
-        .outerjoin(buying_stage, of_process(buying_stage, span, span.c.buying_stage))
+        source.outerjoin(buying_stage, of_process(buying_stage, span, span.c.buying_stage))
         .outerjoin(definition, of_definition(span))
         .outerjoin(account, account.c.account_id == belongs["account_id"])
     )
-    completed = func.coalesce(before.c.probability_after, 0)
-    entered = span.c.entered_stage.is_not(None)
-    reached = case((entered, func.coalesce(inside.c.probability_after, completed)), else_=completed)
     low, high = _unless_ended(completed), _unless_ended(reached)
+    source = source.outerjoin(LATEST_MODEL, true())
+    rank = priority(span, (low, high), view.today)
     statement = select(
         *(column for column in span.c if not column.name.endswith(("owner_id", "team_id", "account_id"))),
         working_stage(span).label("working_stage"),
@@ -124,6 +135,7 @@ def seen(view: View) -> Subquery:
         low.label("probability_low"),
         high.label("probability_high"),
         buying_stage.c.funnel_state,
+        rank.label("priority"),
         synchrony(span).label("synchrony"),
         decision_due(span).label("decision_due"),
         # The same order on every machine, whatever the database's locale; the name is the first line of what is searched.
@@ -131,7 +143,8 @@ def seen(view: View) -> Subquery:
     ).select_from(source)
     chosen = holds(span, view.as_of, view.known_at)
     mine = _mine(span, view.scope) if view.latest and not view.scope.everything else visible(view.scope)
-    return statement.where(chosen, mine, *narrowed(view, belongs)).subquery("seen")
+    ranked = [among(rank, view.filters.priority)] if view.filters.priority else []
+    return statement.where(chosen, mine, *narrowed(view, belongs), *ranked).subquery("seen")
 
 
 def _unless_ended(probability: ColumnElement[int]) -> ColumnElement[int]:

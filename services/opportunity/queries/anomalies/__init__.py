@@ -1,6 +1,6 @@
 """What is abnormal at a moment, and since when (R2): about opportunities, and about people and all of theirs.
 
-A row: code, opportunity_id (null: it is about a person), owner_id, team_id, account_id, process, process_version, stage (number
+A row: code, opportunity_id and name (null: it is about a person), owner_id, team_id, account_id, process, process_version, stage (number
 of the working stage, or of the one in which they pile up), amount_minor, currency, since, value, limit.
 """
 

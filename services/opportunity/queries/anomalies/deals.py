@@ -67,6 +67,7 @@ def _row(
         literal(code, Text).collate("C").label("code"),
         cast(of.c.opportunity_id, Text).collate("C").label("about"),
         of.c.opportunity_id,
+        of.c.name,
         *(of.c[name] for name in names),
         of.c.working_stage.label("stage"),
         of.c.amount_minor,

@@ -208,6 +208,7 @@ def _row(
         literal(code, Text).collate("C").label("code"),
         about.collate("C").label("about"),
         cast(null(), UUID(as_uuid=False)).label("opportunity_id"),
+        cast(null(), Text).label("name"),
         owner.label("owner_id"),
         cast(null(), UUID(as_uuid=False)).label("team_id"),
         cast(null(), UUID(as_uuid=False)).label("account_id"),
