@@ -12,8 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.api.defined import check_processes
 from services.opportunity.domain.process import Synchrony
+from services.opportunity.projections.deal_control import deal_control
+from services.opportunity.projections.gate_effects import gate_effects
+from services.opportunity.projections.gates import gates
 from services.opportunity.projections.organisation import organisation
 from services.opportunity.projections.processes import processes
+from services.opportunity.projections.rates import rates
 from services.opportunity.projections.timeline import timeline
 from services.opportunity.queries.view import RESULT, WORK_LIST, Belonging, Filters, View
 from shared.contracts.opportunity import Code, FunnelState
@@ -36,7 +40,10 @@ def _currency(value: str) -> str:
 
 AHEAD = timedelta(minutes=5)  # clocks differ a little
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
-Connection = Annotated[AsyncConnection, Depends(reading(timeline, processes, organisation), scope="function")]
+Connection = Annotated[
+    AsyncConnection,
+    Depends(reading(timeline, processes, organisation, rates, deal_control, gates, gate_effects), scope="function"),
+]
 # One pattern and not a choice of types, so that what is wrong is named by the parameter alone.
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 IdOrNone = Annotated[str, Field(pattern=f"^(none|{_UUID})$", examples=["0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d"])]
@@ -47,6 +54,7 @@ _SEVERAL = 100
 _WHOSE = (
     "Whose it is for owner, team and account: whose it is `now`, or whose it was `then`: when it ended, or at `as_of`."
 )
+PriorityOrNone = Literal["A", "B", "C", "D", "none"]
 OutcomeCode = Literal["open", "paused", "won", "lost", "abandoned"]
 
 
@@ -110,6 +118,9 @@ class Selection(Narrowing, Clocks):
     """Filters, at a moment on both clocks."""
 
     updated_after: Moment | None = Field(default=None, description="Recorded after this moment.")
+    priority: list[PriorityOrNone] = Field(
+        default=[], max_length=5, description="By close date and probability on the day; `none`: what has ended."
+    )
 
 
 class Choice(Selection):
@@ -165,6 +176,7 @@ class Asking:
             known_at=self.moment(ask.known_at, "known_at"),
             filters=await self.chosen(ask, filters),
             belonging=ask.belonging,
+            calendar=self.backend.calendar,
         )
 
     async def chosen(self, ask: Narrowing, filters: Filters | None = None) -> Filters:
@@ -198,12 +210,12 @@ class Asking:
         start, end = calendar.start_of_day(first), calendar.end_of_day(last)
         return Period("day", f"{first}/{last}", start, end, first, last)
 
-    def list_link(self, ask: Narrowing, **chosen: Any) -> str:
-        """The list of the rows behind a figure: the same question, narrowed to what the figure counts."""
+    def list_link(self, ask: Narrowing | Clocks, to: str = "/opportunities", **chosen: Any) -> str:
+        """The list (at the path `to`) of the rows behind a figure: the same question, narrowed to what the figure counts."""
         said = ask.model_dump(mode="json", include=_SHARED)
         said = {name: value for name, value in said.items() if value not in (None, "", [])} | chosen
         asked = {name: _text(value) for name, value in said.items()}
-        return f"{self.root}/opportunities?{urlencode(asked, doseq=True)}"
+        return f"{self.root}{to}?{urlencode(asked, doseq=True)}" if asked else f"{self.root}{to}"
 
 
 async def _asking(
@@ -232,6 +244,7 @@ def filters_of(ask: Narrowing) -> Filters:
         flag=tuple(ask.flag),
         q=ask.q,
         updated_after=ask.updated_after if isinstance(ask, Selection) else None,
+        priority=_ids(ask.priority) if isinstance(ask, Selection) else (),
     )
 
 

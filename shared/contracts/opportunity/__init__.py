@@ -1,6 +1,31 @@
 """The opportunity service's language: sales processes, and what happens to opportunities."""
 
+from shared.contracts.opportunity.assessment import (
+    AssessmentDecision,
+    AssessmentModelDefined,
+    EffortSpent,
+    Factor,
+    OpportunityAssessed,
+    Priority,
+    PriorityRule,
+)
+from shared.contracts.opportunity.concessions import Concession, ConcessionGranted
+from shared.contracts.opportunity.conditions import Condition, Lacking
 from shared.contracts.opportunity.contract import CONTRACT, Code, EntityId, Evidence, EvidenceKind, Names, Text
+from shared.contracts.opportunity.gates import (
+    AuthorityDefined,
+    GateDefined,
+    GatePassedOnWaiver,
+    GateRetired,
+    GateRule,
+    GateStopped,
+    GateWaived,
+    GateWarned,
+    Grant,
+    Guard,
+    ProofCase,
+)
+from shared.contracts.opportunity.limits import AnomalyLimitsDefined, StageLimit
 from shared.contracts.opportunity.outcomes import (
     OpportunityAbandoned,
     OpportunityLost,
@@ -23,6 +48,7 @@ from shared.contracts.opportunity.progress import (
     StageRegressed,
     StageSkipped,
 )
+from shared.contracts.opportunity.rates import ExchangeRateQuoted
 from shared.contracts.opportunity.terms import (
     AccountAssigned,
     AmountEstimated,
@@ -42,6 +68,7 @@ from shared.contracts.opportunity.terms import (
     OwnerAssigned,
     TeamAssigned,
 )
+from shared.contracts.opportunity.waivers import WaiverApproved, WaiverRefused, WaiverRequested
 
 __all__ = [
     "CONTRACT",
@@ -49,6 +76,10 @@ __all__ = [
     "AmountEstimated",
     "AmountRaised",
     "AmountReduced",
+    "AnomalyLimitsDefined",
+    "AssessmentDecision",
+    "AssessmentModelDefined",
+    "AuthorityDefined",
     "BuyingStage",
     "BuyingStageObserved",
     "CloseDatePulledIn",
@@ -58,18 +89,35 @@ __all__ = [
     "Commented",
     "CommitmentGiven",
     "CommitmentRetracted",
+    "Concession",
+    "ConcessionGranted",
+    "Condition",
+    "EffortSpent",
     "EntityId",
     "Evidence",
     "EvidenceKind",
+    "ExchangeRateQuoted",
     "ExternalIdClaimed",
     "ExternalIdLinked",
+    "Factor",
     "FunnelState",
+    "GateDefined",
+    "GatePassedOnWaiver",
+    "GateRetired",
+    "GateRule",
+    "GateStopped",
+    "GateWaived",
+    "GateWarned",
+    "Grant",
+    "Guard",
+    "Lacking",
     "LineItem",
     "LineItemsAgreed",
     "MilestoneReached",
     "MilestoneRetracted",
     "Names",
     "OpportunityAbandoned",
+    "OpportunityAssessed",
     "OpportunityFlagged",
     "OpportunityLost",
     "OpportunityOpened",
@@ -79,15 +127,22 @@ __all__ = [
     "OpportunityResumed",
     "OpportunityWon",
     "OwnerAssigned",
+    "Priority",
+    "PriorityRule",
     "ProcessDefined",
+    "ProofCase",
     "Requirement",
     "RiskDecided",
     "SellingStage",
     "StageCompleted",
     "StageEntered",
     "StageLeft",
+    "StageLimit",
     "StageRegressed",
     "StageSkipped",
     "TeamAssigned",
     "Text",
+    "WaiverApproved",
+    "WaiverRefused",
+    "WaiverRequested",
 ]
