@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -39,6 +39,9 @@ class FunnelQuery(Choice):
     belonging: Belonging = Field(default=RESULT, description="Whose it counts as: whose it was `then`, or is `now`.")
 
 
+Q = TypeVar("Q", bound=FunnelQuery)
+
+
 class Worth(BaseModel):
     """What `count` opportunities are worth in a currency. `weighted_minor`: at the middle of their probability range."""
 
@@ -72,11 +75,7 @@ class Funnel(BaseModel):
 
 @router.get("/funnel", summary="What stands where", operation_id="funnel", responses=PROBLEMS)
 async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Funnel:
-    by = list(dict.fromkeys(ask.group_by))
-    if "stage" in by and "process" not in by:
-        by.insert(by.index("stage"), "process")
-    if not ask.outcome and "outcome" not in by:
-        ask = ask.model_copy(update={"outcome": STANDING})
+    ask, by = settled(ask)
     view = await asking.view(ask)
     rows = await counts(asking.connection, view, by)
     names = await labeller(asking.connection, asking.language, rows)
@@ -89,6 +88,16 @@ async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Fun
         totals=totals_of(await totals(asking.connection, view)),
         drill=asking.list_link(ask),
     )
+
+
+def settled(ask: Q) -> tuple[Q, list[GroupBy]]:
+    """What is counted unless it was said otherwise, and the groups: a stage belongs to a process."""
+    by = list(dict.fromkeys(ask.group_by))
+    if "stage" in by and "process" not in by:
+        by.insert(by.index("stage"), "process")
+    if not ask.outcome and "outcome" not in by:
+        ask = ask.model_copy(update={"outcome": STANDING})
+    return ask, by
 
 
 def _figures(
