@@ -29,7 +29,6 @@ def _claimed(state: Claim, e: Recorded[Any]) -> Claim:
 OPPORTUNITY: Aggregate[OpportunityState] = Aggregate("opportunity", INITIAL, evolve)
 PROCESS: Aggregate[ProcessState] = Aggregate("sales_process", ProcessState(), evolve_process)
 CLAIM: Aggregate[Claim] = Aggregate("opportunity_external", Claim(), _claimed)
-EXCHANGE_RATE: Aggregate[Quoted] = Aggregate("exchange_rate", Quoted(), evolve_rates)
 ASSESSMENT_MODEL: Aggregate[ModelState] = Aggregate("assessment_model", ModelState(), evolve_model)
 ANOMALY_LIMITS: Aggregate[LimitsState] = Aggregate("anomaly_limits", LimitsState(), evolve_limits)
 EXCHANGE_RATE: Aggregate[Quoted] = Aggregate("exchange_rate", Quoted(), evolve_rates)
