@@ -17,7 +17,7 @@ from services.opportunity.api.rows import Coded, Processes, Stage, coded, proces
 from services.opportunity.domain.anomalies.causes import cause
 from services.opportunity.domain.anomalies.limits import AnomalyLimits
 from services.opportunity.domain.anomalies.opportunity import AnomalyCode
-from services.opportunity.queries.anomalies import After, SortBy, anomalies, counts, limits_of
+from services.opportunity.queries.anomalies import After, SortBy, limits_of, page_of_all
 from shared.contracts.refusal import refuse
 from shared.kit.moments import Moment
 from shared.kit.money import Money
@@ -92,11 +92,10 @@ async def list_anomalies(ask: Annotated[AnomaliesQuery, Query()], asking: Asking
     question = ["anomalies", limits.version, ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     values = after_of(question, ask.cursor, Moment, PlainText, PlainText)
     after = None if values is None else After(*values)
-    found = await anomalies(
+    found, counted = await page_of_all(
         asking.connection, view, limits, codes=ask.code, sort=ask.sort, limit=ask.limit + 1, after=after
     )
     rows, cursor = page_of(found, ask.limit, question, lambda row: (row["since"], row["code"], row["about"]))
-    counted = await counts(asking.connection, view, limits, ask.code)
     names, processes = await _named(rows, asking)
     return AnomalyList(
         items=[_row(row, ask, asking, names, processes) for row in rows],

@@ -36,6 +36,11 @@ from services.opportunity.queries.view import View, seen
 ALWAYS: ColumnElement[Any] = literal_column("'-infinity'::timestamptz")
 NEVER: ColumnElement[Any] = literal_column("'infinity'::timestamptz")
 
+_NEEDED = (
+    "opportunity_id", "valid_from", "name", "owner_id", "team_id", "account_id", "process", "process_version",
+    "working_stage", "buying_stage", "stage_since", "pushed_out_at", "amount_minor", "currency", "close_date",
+)  # fmt: skip
+
 
 def of_deals(view: View, limits: AnomalyLimits, codes: Sequence[AnomalyCode]) -> Sequence[Select[Any]]:
     """A question for each of the codes (none: all) that is about opportunities, of those that are open."""
@@ -44,7 +49,8 @@ def of_deals(view: View, limits: AnomalyLimits, codes: Sequence[AnomalyCode]) ->
     if not wanted or (outcome and "open" not in outcome):
         return []
     open_ones = replace(view, filters=replace(view.filters, outcome=("open",)))
-    standing = select(seen(open_ones)).cte("standing")
+    rows = seen(open_ones)
+    standing = select(*(rows.c[name] for name in _NEEDED)).cte("standing")
     since = _since(view, limits, standing, wanted)
     measured = _measured(view, limits, standing)
     found = []

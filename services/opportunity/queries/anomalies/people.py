@@ -57,7 +57,7 @@ def _piled_up(view: View, limits: AnomalyLimits) -> Select[Any]:
         process=piled.c.process,
         process_version=piled.c.process_version,
         stage=piled.c.stage,
-    ).select_from(piled.join(since, _same_pile(piled, since)))
+    ).select_from(piled.join(since, since.c.pile == piled.c.pile))
 
 
 def _piles(view: View, limits: AnomalyLimits) -> Select[Any]:
@@ -82,7 +82,8 @@ def _piles(view: View, limits: AnomalyLimits) -> Select[Any]:
         .group_by(span.c.owner_id, span.c.process, stage)
         .subquery("standing_by_stage")
     )
-    return select(standing).where(_is_pile(limits, standing.c.value, standing.c.total))
+    number = func.row_number().over(order_by=(standing.c.owner_id, standing.c.process, standing.c.stage))
+    return select(standing, number.label("pile")).where(_is_pile(limits, standing.c.value, standing.c.total))
 
 
 def _is_pile(limits: AnomalyLimits, count: ColumnElement[Any], total: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -105,43 +106,41 @@ def _piled_since(view: View, limits: AnomalyLimits, piled: CTE) -> Subquery:
     )
     over = life.c.valid_to < FOREVER if view.as_of is None else life.c.valid_to <= view.as_of
     names = (life.c.owner_id, life.c.process, life.c.stage)
-    moves = union_all(
+    steps = union_all(
         select(*names, life.c.valid_from.label("at"), literal(1).label("change")),
         select(*names, life.c.valid_to.label("at"), literal(-1).label("change")).where(over),
-    ).subquery("moves")
+    ).subquery("steps")
+    # Most spans end where the next one of the same opportunity begins in the same place: no move at all.
+    change = cast(func.sum(steps.c.change), Integer)
+    moved = [steps.c[name] for name in ("owner_id", "process", "stage", "at")]
+    moves = select(*moved, change.label("change")).group_by(*moved).having(change != 0).subquery("moves")
     here = and_(moves.c.process == piled.c.process, moves.c.stage == piled.c.stage)
-    pile = (piled.c.owner_id, piled.c.process, piled.c.stage)
     changes = (
         select(
-            *pile,
+            piled.c.pile,
             moves.c.at,
-            func.sum(moves.c.change).label("total"),
-            func.coalesce(func.sum(moves.c.change).filter(here), 0).label("count"),
+            cast(func.sum(moves.c.change), Integer).label("total"),
+            cast(func.coalesce(func.sum(moves.c.change).filter(here), 0), Integer).label("count"),
         )
         .select_from(piled.join(moves, moves.c.owner_id == piled.c.owner_id))
-        .group_by(*pile, moves.c.at)
+        .group_by(piled.c.pile, moves.c.at)
         .subquery("changes")
     )
 
-    def within(figure: Any) -> ColumnElement[Any]:
-        each = (changes.c.owner_id, changes.c.process, changes.c.stage)
-        running: ColumnElement[Any] = figure.over(partition_by=each, order_by=changes.c.at)
+    def so_far(figure: Any) -> ColumnElement[Any]:
+        running: ColumnElement[Any] = figure.over(partition_by=changes.c.pile, order_by=changes.c.at)
         return running
 
     counted = select(
-        *(changes.c[name] for name in ("owner_id", "process", "stage", "at")),
-        within(func.sum(changes.c["count"])).label("count"),
-        within(func.sum(changes.c.total)).label("total"),
-        within(func.lead(changes.c.at)).label("next_at"),
+        changes.c.pile,
+        changes.c.at,
+        so_far(func.sum(changes.c["count"])).label("count"),
+        so_far(func.sum(changes.c.total)).label("total"),
+        so_far(func.lead(changes.c.at)).label("next_at"),
     ).subquery("counted")
-    groups = (counted.c.owner_id, counted.c.process, counted.c.stage)
     is_pile = _is_pile(limits, counted.c["count"], counted.c.total)
     began = func.coalesce(func.max(counted.c.next_at).filter(~is_pile), func.min(counted.c.at))
-    return select(*groups, began.label("since")).group_by(*groups).subquery("piled_since")
-
-
-def _same_pile(one: Any, other: Any) -> ColumnElement[bool]:
-    return and_(*(one.c[name] == other.c[name] for name in ("owner_id", "process", "stage")))
+    return select(counted.c.pile, began.label("since")).group_by(counted.c.pile).subquery("piled_since")
 
 
 def _nothing_new(view: View, limits: AnomalyLimits) -> Select[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.opportunity.domain.anomalies.opportunity import DEAL_ANOMALIES, Stretch, anomalies_of
-from services.opportunity.queries.anomalies import After, SortBy, anomalies, counts, limits_of
+from services.opportunity.queries.anomalies import After, SortBy, anomalies, limits_of, page_of_all
 from services.opportunity.queries.view import Filters, View
 from shared.contracts.account import PersonLeft, TeamMemberJoined, TeamMemberLeft
 from shared.contracts.opportunity import (
@@ -217,11 +217,17 @@ async def test_pages_follow_each_other_and_counts_count_them_all(ask: Ask) -> No
     sorts: tuple[SortBy, ...] = ("since", "-since")
     for sort in sorts:
         rows = await anomalies(connection, asked, TIGHT, sort=sort)
-        paged, after = list[Any](), None
-        while page := await anomalies(connection, asked, TIGHT, sort=sort, limit=7, after=after):
+        paged, after, page = list[Any](), None, None
+        while page is None or page:
+            page, counts = await page_of_all(connection, asked, TIGHT, sort=sort, limit=7, after=after)
+            assert counts == Counter(row["code"] for row in rows)
             paged += page
-            after = After(page[-1]["since"], page[-1]["code"], page[-1]["about"])
-        assert [dict(row) for row in paged] == [dict(row) for row in rows]
-        assert await counts(connection, asked, TIGHT) == dict(sorted(Counter(row["code"] for row in rows).items()))
-    assert await anomalies(connection, view(Filters(outcome=("won",))), TIGHT, codes=["stalled"]) == []
+            after = After(page[-1]["since"], page[-1]["code"], page[-1]["about"]) if page else None
+        assert [tuple(row[name] for name in row if name != "counts") for row in paged] == [
+            tuple(row.values()) for row in rows
+        ]
+    won = view(Filters(outcome=("won",)))
+    assert await anomalies(connection, won, TIGHT, codes=["stalled"]) == []
+    assert await page_of_all(connection, won, TIGHT) == ([], {})
+    assert await page_of_all(connection, view(as_of=day(-9)), TIGHT) == ([], {})
     assert await limits_of(connection) is None
