@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 
 from services.opportunity.api import ROUTERS
+from services.opportunity.backtesting.table import migrate_backtests
 from services.opportunity.commands import define_process
 from services.opportunity.domain.anomalies.limits import DEFAULT_LIMITS, DEFAULT_LIMITS_KEY
 from services.opportunity.domain.assessment.model import DEFAULT_MODEL, DEFAULT_MODEL_KEY
@@ -52,4 +53,5 @@ SERVICE = Service(
     find=find,
     found_in=(organisation,),
     seed=seed,
+    prepare=migrate_backtests,
 )

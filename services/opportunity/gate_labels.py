@@ -101,6 +101,8 @@ REFUSALS: Final[Words] = {
     "bad_guard": ("Malformed guard", "防错对象错误"),
     "bad_level": ("Level and mode do not agree", "级别与方式不符"),
     "proof_fails": ("A proof fails", "验证用例不通过"),
+    "bad_backtest": ("Malformed back-test", "回测设置错误"),
+    "unknown_version": ("Unknown version", "未知版本"),
     "no_authority": ("Nobody has said who may concede what", "尚未定义授权矩阵"),
     "bad_concession": ("Malformed concession", "让步内容错误"),
     "over_authority": ("Beyond your authority", "超出授权"),

@@ -17,6 +17,7 @@ from services.opportunity.queries import effectiveness as queries
 from services.opportunity.queries.effectiveness import Fired
 from shared.contracts.opportunity import EntityId, Lacking
 from shared.contracts.opportunity.gates import Key
+from shared.kit.calendar import BusinessCalendar
 from shared.kit.moments import Moment
 from shared.kit.money import Money
 from shared.web.commanding import PROBLEMS
@@ -107,15 +108,19 @@ async def firings(ask: Annotated[FiringQuery, Query()], asking: AskingNow) -> Fi
 _AS_IT_IS = ("gate", "gate_version", "stage", "waiver_id", "approved_by", "actor", "recorded_at")
 
 
-def between(ask: Days, asking: Asking) -> tuple[datetime | None, datetime | None]:
+def within_days(
+    first: date | None, last: date | None, calendar: BusinessCalendar
+) -> tuple[datetime | None, datetime | None]:
     """[since, until) of the days; None: open. Raises ProblemError 400 for days that are no period."""
-    first, last = ask.first_day, ask.last_day
     if not EARLIEST <= (first or EARLIEST) <= (last or LATEST) <= LATEST:
         expected = f"from, then to, both within {EARLIEST.year} to {LATEST.year}"
         raise bad_request("bad_period", f"{first} to {last} is no period", field="from", expected=expected)
-    calendar = asking.backend.calendar
     since = None if first is None else calendar.start_of_day(first)
     return since, None if last is None else calendar.end_of_day(last)
+
+
+def between(ask: Days, asking: Asking) -> tuple[datetime | None, datetime | None]:
+    return within_days(ask.first_day, ask.last_day, asking.backend.calendar)
 
 
 def fired(ask: EffectQuery, asking: Asking) -> Fired:

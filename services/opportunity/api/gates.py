@@ -22,7 +22,7 @@ from shared.web.commanding import ANSWERS, PROBLEMS, Commanding, etag
 
 router = APIRouter(tags=["gates"])
 GateKey = Annotated[Key, Path(description="The gate.", examples=["price_for_terms"])]
-_RULE = DEFAULT_GATES["price_for_terms"].rule.model_dump(mode="json", exclude_none=True)
+RULE_EXAMPLE = DEFAULT_GATES["price_for_terms"].rule.model_dump(mode="json", exclude_none=True)
 _MADE = ANSWERS | {"responses": {**PROBLEMS, 201: {"description": "a new version"}}}
 
 
@@ -87,7 +87,7 @@ async def facts(asking: AskingNow) -> FactList:
 @router.post("/gates", status_code=201, summary="Define a gate", operation_id="define_gate",
              dependencies=[MAY_DEFINE], **_MADE)  # fmt: skip
 async def new_gate(
-    body: Annotated[NewGate, Body(openapi_examples={"example": {"value": {"key": "no_gift", "rule": _RULE}}})],
+    body: Annotated[NewGate, Body(openapi_examples={"example": {"value": {"key": "no_gift", "rule": RULE_EXAMPLE}}})],
     request: Request,
     command: Commanding,
 ) -> Response:
@@ -117,7 +117,7 @@ async def versions(key: GateKey, asking: AskingNow, response: Response) -> GateD
              operation_id="define_gate_version", dependencies=[MAY_DEFINE], **_MADE)  # fmt: skip
 async def new_version(
     key: GateKey,
-    body: Annotated[DefineGate, Body(openapi_examples={"example": {"value": {"rule": _RULE}}})],
+    body: Annotated[DefineGate, Body(openapi_examples={"example": {"value": {"rule": RULE_EXAMPLE}}})],
     request: Request,
     command: Commanding,
 ) -> Response:
