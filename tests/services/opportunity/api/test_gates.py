@@ -203,3 +203,22 @@ async def test_a_win_without_an_amount_warns(house: House) -> None:
         answer = await done(client, f"/opportunities/{opened}/win", {"evidence": NOTE})
     assert types(answer) == ["won", "gate_warned"]
     assert answer["events"][1]["data"]["gate"] == "win_on_record"
+
+
+async def test_a_recurring_anomaly_proposes_a_gate(house: House) -> None:
+    async with house.client() as client:
+        for _ in range(3):  # the customer already tenders, and we have not begun
+            opened = await house.opened(client)
+            await done(client, f"/opportunities/{opened}/buying-stage", {"stage": 5, "evidence": NOTE})
+        found = {one["key"]: one for one in (await got(client, "/gates/proposals"))["items"]}
+        proposed = found["after_behind"]
+        assert proposed["count"] >= 3
+        assert (proposed["anomaly"]["code"], proposed["defined"]) == ("out_of_sync", False)
+        shown = await got(client, proposed["drill"])
+        assert {item["code"]["code"] for item in shown["items"]} == {"out_of_sync"}
+        tried = await client.post(
+            "/gates", json={"key": proposed["key"], "rule": proposed["rule"]}, params={"dry_run": True}
+        )
+        assert tried.status_code == 201, tried.text
+    async with house.client("ann", "seller") as ann:
+        await refused(await ann.get("/gates/proposals"), 403, "role_missing")
