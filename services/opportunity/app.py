@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Mapping
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from services.opportunity.api import ROUTERS
 from services.opportunity.backtesting.table import migrate_backtests
 from services.opportunity.commands import define_process
@@ -18,6 +20,7 @@ from services.opportunity.projections.organisation import organisation
 from services.opportunity.projections.processes import processes
 from services.opportunity.projections.rates import rates
 from services.opportunity.projections.timeline import timeline
+from services.opportunity.proving import due_rules, plan_proofs
 from services.opportunity.visibility import find
 from shared.contracts.opportunity import CONTRACT
 from shared.eventstore.commands import CommandContext, Commands, Decide
@@ -43,6 +46,11 @@ async def seed(commands: Commands, clock: Clock) -> None:
             await commands.run(context, {}, decide)
 
 
+async def prepare(engine: AsyncEngine) -> None:
+    await migrate_backtests(engine)
+    await plan_proofs(engine)
+
+
 SERVICE = Service(
     name="opportunity",
     title="Opportunities",
@@ -53,5 +61,6 @@ SERVICE = Service(
     find=find,
     found_in=(organisation,),
     seed=seed,
-    prepare=migrate_backtests,
+    prepare=prepare,
+    due_rules=due_rules,
 )

@@ -10,6 +10,7 @@ Words = Mapping[str, tuple[str, str]]
 EVENTS: Final[Words] = {
     "opportunity.gate_defined": ("Gate defined", "定义防错规则"),
     "opportunity.gate_retired": ("Gate retired", "停用防错规则"),
+    "opportunity.gates_proved": ("Gates proved", "验证防错规则"),
     "opportunity.authority_defined": ("Authority matrix defined", "定义授权矩阵"),
     "opportunity.gate_warned": ("A gate warned", "防错警告"),
     "opportunity.gate_passed_on_waiver": ("A gate was passed on a waiver", "凭豁免通过防错"),

@@ -16,10 +16,10 @@ from shared.service.visibility import Find, nobody
 
 Seed = Callable[[Commands, Clock], Awaitable[None]]
 Prepare = Callable[[AsyncEngine], Awaitable[None]]
-DueRules = Callable[[Commands], Sequence[DueRule]]
+DueRules = Callable[[Commands, AsyncEngine], Sequence[DueRule]]
 
 
-def no_rules(_: Commands) -> Sequence[DueRule]:
+def no_rules(_: Commands, __: AsyncEngine) -> Sequence[DueRule]:
     return ()
 
 

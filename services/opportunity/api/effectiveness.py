@@ -1,7 +1,8 @@
 """Is the error-proofing any good: what each gate did, who let pass, how the sales concerned ended, whether it still fires (R5)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ from services.opportunity.api.rows import Coded, Totals, coded, totals_of
 from services.opportunity.domain.gates.book import GateBook
 from services.opportunity.domain.gates.rule import prove
 from services.opportunity.queries import effectiveness as queries
-from services.opportunity.queries.gates import read_book
+from services.opportunity.queries.gates import proved, read_book
 from shared.contracts.opportunity import GateDefined
 from shared.web.commanding import PROBLEMS
 from shared.web.language import label
@@ -59,7 +60,8 @@ class Asked(BaseModel):
 
 
 class Effectiveness(BaseModel):
-    """A version of a gate. `proofs` cases prove that it still fires where it should, and only there; `failing_proofs` do not."""
+    """A version of a gate. `proofs` cases prove that it still fires where it should, and only there, last tried at `proved_at`;
+    `failing_proofs` do not."""
 
     gate: str
     version: int
@@ -70,6 +72,7 @@ class Effectiveness(BaseModel):
     waived_by: list[WaivedBy]
     waivers: list[Asked]
     proofs: int
+    proved_at: datetime | None
     failing_proofs: list[str]
 
 
@@ -84,6 +87,7 @@ async def effectiveness(ask: Annotated[EffectQuery, Query()], asking: AskingNow)
     asked = fired(ask, asking)
     read = await read_book(asking.connection)
     found = _Found(
+        await proved(asking.connection),
         await queries.counts(asking.connection, asking.scope, asked),
         await queries.outcomes(asking.connection, asking.scope, asked),
         await queries.waived_by(asking.connection, asking.scope, asked),
@@ -101,7 +105,8 @@ async def effectiveness(ask: Annotated[EffectQuery, Query()], asking: AskingNow)
 class _Found:
     """Rows by gate and version."""
 
-    def __init__(self, *answers: Sequence[RowMapping]) -> None:
+    def __init__(self, proved: Mapping[tuple[str, int], datetime], *answers: Sequence[RowMapping]) -> None:
+        self.proved = proved
         self.counts, self.outcomes, self.waived_by, self.asked = map(_by_version, answers)
 
 
@@ -149,6 +154,7 @@ def _told(book: GateBook, gate: GateDefined, found: _Found, ask: EffectQuery, as
             for row in found.asked[key]
         ],
         proofs=len(gate.rule.proofs),
+        proved_at=found.proved.get(key),
         failing_proofs=[case.name for case in prove(gate.rule)],
     )
 

@@ -7,7 +7,7 @@ from sqlalchemy import Column, DateTime, Integer, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.contracts.event import Recorded, encode
-from shared.contracts.opportunity import CONTRACT, AuthorityDefined, GateDefined, GateRetired
+from shared.contracts.opportunity import CONTRACT, AuthorityDefined, GateDefined, GateRetired, GatesProved
 from shared.projections.definition import Projection, Rows
 
 gates = Projection("gate_book", sources=[CONTRACT])
@@ -22,6 +22,24 @@ entry = gates.table(
     Column("actor", Text, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
 )
+
+
+proof = gates.table(
+    "proof",
+    Column("book", String(60), primary_key=True),
+    Column("gate", String(60), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("proved_at", DateTime(timezone=True), nullable=False),
+    Column("failing", JSONB, nullable=False),
+)
+
+
+@gates.on(GatesProved)
+def proved(rows: Rows, e: Recorded[GatesProved]) -> None:
+    """The last time counts."""
+    for one in e.event.gates:
+        told = {"gate": one.gate, "version": one.version, "failing": list(one.failing)}
+        rows.put(proof, told | {"book": e.entity_id, "proved_at": e.occurred_at})
 
 
 @gates.on(GateDefined, GateRetired, AuthorityDefined)

@@ -71,6 +71,10 @@ span = timeline.table(
     Column("assessment_decision", String(12)),
     Column("visits", Integer, nullable=False),
     Column("minutes", Integer, nullable=False),
+    Column("forecast_chosen", String(10)),
+    Column("judged_minor", BigInteger),
+    Column("judged_currency", String(3)),
+    Column("judged_close_date", Date),
     Column("pushed_out_at", ARRAY(DateTime(timezone=True)), nullable=False),
     Column("amount_minor", BigInteger),
     Column("currency", String(3)),
@@ -90,11 +94,14 @@ PROCESS_EVENTS = {
     "opportunity.gate_defined",
     "opportunity.gate_retired",
     "opportunity.authority_defined",
+    "opportunity.gates_proved",
     "opportunity.waiver_requested",
     "opportunity.waiver_approved",
     "opportunity.waiver_refused",
     "opportunity.assessment_model_defined",
     "opportunity.anomaly_limits_defined",
+    "opportunity.target_set",
+    "opportunity.forecast_submitted",
 }
 OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in PROCESS_EVENTS)
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.domain.gates.book import BOOK, GateBook, evolve_book
 from services.opportunity.domain.gates.evaluate import imagined
-from services.opportunity.projections.gates import entry
+from services.opportunity.projections.gates import entry, proof
 from shared.contracts.event import Event
 from shared.contracts.opportunity import CONTRACT
 
@@ -30,6 +30,14 @@ class ReadBook:
     book: GateBook
     words: tuple[Written, ...]
     version: int
+
+
+async def proved(connection: AsyncConnection) -> dict[tuple[str, int], datetime]:
+    """When the proofs of each version were last tried at their set time."""
+    rows = await connection.execute(
+        select(proof.c.gate, proof.c.version, proof.c.proved_at).where(proof.c.book == BOOK)
+    )
+    return {(row.gate, row.version): row.proved_at for row in rows}
 
 
 async def read_book(connection: AsyncConnection) -> ReadBook:

@@ -86,6 +86,22 @@ class GateRetired(Event):
     reason: Text
 
 
+class GateProof(Part):
+    """`failing`: the names of the cases that the rule decides otherwise than they expect."""
+
+    gate: Key
+    version: int = Field(ge=1)
+    proofs: int = Field(ge=1)
+    failing: tuple[str, ...] = ()
+
+
+@CONTRACT.event("opportunity.gates_proved")
+class GatesProved(Event):
+    """Stream `gate_proofs-default`: the proofs of the gates in force were tried once more, as they are from time to time."""
+
+    gates: tuple[GateProof, ...] = Field(min_length=1)
+
+
 class Grant(Part):
     """What a role may concede. `most`: basis points of a discount or of a reduced price, days of payment; absent: without limit.
     `up_to`: the largest deal, per currency, for which it may; none: of any size and currency."""

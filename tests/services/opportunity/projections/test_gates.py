@@ -9,6 +9,8 @@ from services.opportunity.projections.gate_effects import gate_effects
 from services.opportunity.projections.gates import gates
 from shared.contracts.opportunity import (
     GatePassedOnWaiver,
+    GateProof,
+    GatesProved,
     GateStopped,
     GateWarned,
     Lacking,
@@ -31,6 +33,9 @@ def written() -> Ledger:
     ledger = Ledger()
     ledger.write("gate_book-default", MATRIX, START)
     ledger.write("gate_book-default", defined(), START)
+    for at in (START, UNTIL):
+        failing = () if at == START else ("a case",)
+        ledger.write("gate_proofs-default", GatesProved(gates=(proof(failing),)), START, UNTIL)
     for number, answer in (
         (7, WaiverApproved(approved_by="lin", expires_at=UNTIL - timedelta(days=1), note="until then")),
         (8, WaiverRefused(refused_by="mei", reason="no")),
@@ -64,12 +69,17 @@ async def test_what_gates_did_and_who_answered_for_it(database: str) -> None:
     ]
 
 
+def proof(failing: tuple[str, ...]) -> GateProof:
+    return GateProof(gate="gate", version=1, proofs=1, failing=failing)
+
+
 async def test_the_book_keeps_every_word_in_order(database: str) -> None:
     tables = await fold_all(database, gates, written().records)
     assert [(row["number"], row["type_name"]) for row in tables["entry"]] == [
         (1, "opportunity.authority_defined"),
         (2, "opportunity.gate_defined"),
     ]
+    assert [(row["gate"], row["version"], row["failing"]) for row in tables["proof"]] == [("gate", 1, ["a case"])]
 
 
 @pytest.mark.parametrize("projection", [gates, gate_effects])
