@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest_asyncio
 
 from services.opportunity.domain.anomalies.limits import DEFAULT_LIMITS
 from services.opportunity.domain.assessment.model import DEFAULT_MODEL
@@ -13,6 +14,15 @@ POOR = {factor.code: 1 for factor in DEFAULT_MODEL.factors}
 MODEL = DEFAULT_MODEL.model_dump(mode="json", exclude={"occurred_at"})
 LIMITS = DEFAULT_LIMITS.model_dump(mode="json", exclude={"occurred_at"})
 BIG = {"minor": 2_000_000_00, "currency": "CNY"}
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def judged_by_the_defaults(house: House) -> None:
+    """Whatever other tests have defined: these are about the model and the limits that an installation begins with."""
+    async with house.client() as client:
+        for path, body in (("/assessment-model", MODEL), ("/anomaly-limits", LIMITS)):
+            await done(client, path, body)
+            await got(client, path)
 
 
 async def test_an_assessment_is_refused_accepted_and_shown(house: House) -> None:
