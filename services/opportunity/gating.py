@@ -3,6 +3,8 @@
 Each function decides within a `Work`; what it refuses is a RefusedError.
 """
 
+from datetime import UTC, datetime
+
 from services.opportunity.commands import May
 from services.opportunity.domain.gates.book import (
     BOOK,
@@ -29,6 +31,8 @@ from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
 from shared.kit.ids import new_id
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # of the book that an installation begins with
+
 
 async def define_gate(work: Work, key: str, command: DefineGate, *, new: bool) -> JsonObject:
     """A version of a gate: of a new one, or of one that is there."""
@@ -40,12 +44,12 @@ async def define_gate(work: Work, key: str, command: DefineGate, *, new: bool) -
 
 
 async def define_default_book(work: Work) -> JsonObject:
-    """Where nobody has said anything yet. A house that begins with its own book keeps it."""
+    """Where nobody has said anything yet: it binds from the beginning. A house that has a book of its own keeps it."""
     book = (await work.state(GATE_BOOK, BOOK)).state
     if not book.entries and not book.authorities:
-        await define_authority(work, DEFAULT_AUTHORITY)
+        work.append(GATE_BOOK, BOOK, *decide_authority(book, DEFAULT_AUTHORITY, BEGINNING))
         for key, command in DEFAULT_GATES.items():
-            await define_gate(work, key, command, new=True)
+            work.append(GATE_BOOK, BOOK, *decide_gate(book, key, command, BEGINNING, new=True))
     return {"id": BOOK}
 
 
