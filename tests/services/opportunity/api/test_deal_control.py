@@ -128,7 +128,7 @@ async def test_what_is_abnormal_is_told_with_its_cause_and_opens_what_it_is_abou
             ("stalled", "Near", "2017-04-16T16:00:00Z", 90),
         ]
         first = told["items"][1]
-        assert first["cause"] == first["en"] == "91 days in the stage Prospecting, where 30 are the limit"
+        assert first["cause"] == first["en"] == "91 days in the stage Prospecting; the limit is 30 days"
         assert first["zh"] == "在“客户规划与电话邀约”阶段已停留91天，上限为30天"
         assert (first["owner"]["name"], first["stage"]["number"], first["amount"]) == ("ann", 1, None)
         assert [(one["code"]["code"], one["count"]) for one in told["counts"]] == [("stalled", 2), ("out_of_sync", 1)]

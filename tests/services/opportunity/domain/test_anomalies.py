@@ -141,6 +141,12 @@ def test_every_anomaly_is_told_in_both_languages() -> None:
             assert "-" not in en or code not in ("out_of_sync", "early_near_close")
 
 
+def test_one_of_something_is_told_in_the_singular() -> None:
+    assert cause("slipping", 1, 1, ("", ""))[0] == "The close date was put off once; the limit is 1"
+    assert cause("nothing_new", 1, 1, ("", ""))[0].startswith("No new opportunity for 1 day;")
+    assert "1 stage ahead" in cause("out_of_sync", -1, 1, ("Discovery", ""))[0]
+
+
 def test_the_last_word_is_so_whatever_the_clock_says() -> None:
     state = given_now(*story(buying(2)))
     ahead = [Stretch(day(5), state)]
