@@ -68,14 +68,15 @@ async def define_authority(work: Work, command: DefineAuthority) -> JsonObject:
     return {"id": BOOK, "created": bool(events), "authority_version": len(versions)}
 
 
-async def request_waiver(work: Work, command: RequestWaiver, may: May) -> JsonObject:
-    """Under a new id. Refuses for an opportunity that the caller may not act on."""
+async def request_waiver(work: Work, command: RequestWaiver, may: May, waiver_id: str | None = None) -> JsonObject:
+    """Under a new id, unless one is given. Refuses for an opportunity that the caller may not act on."""
     opportunity = await work.state(OPPORTUNITY, command.opportunity_id, must_exist=True)
     may(opportunity.state)
     book = (await work.state(GATE_BOOK, BOOK)).state
     events = decide_request(command, book, opportunity.state, work.context.now, work.context.actor)
-    waiver_id = str(new_id())
-    work.born(WAIVER, waiver_id)
+    if waiver_id is None:
+        waiver_id = str(new_id())
+        work.born(WAIVER, waiver_id)
     work.primary = WAIVER.stream_id(waiver_id)
     work.append(WAIVER, waiver_id, *events, occurred_at=command.occurred_at)
     return {"id": waiver_id, "created": True}
