@@ -126,6 +126,16 @@ def test_a_big_one_that_is_put_off_is_near_its_close_date_no_longer() -> None:
     assert found(30, *terms, **near) == [Anomaly("early_near_close", morning(26), 10, 14)]
 
 
+def test_a_big_one_that_is_pulled_in_is_near_from_then_on() -> None:
+    def closing(number: int, days: int) -> Any:
+        return on_day(number, ChangeCloseDate(close_date=OPENED_ON + timedelta(days=days)))
+
+    terms = (on_day(1, ChangeAmount(amount=BIG)), closing(1, 90), closing(5, 10))
+    near = {"limits": NO_SYNC, "codes": ["early_near_close"]}
+    assert found(4, *terms, **near) == []
+    assert found(6, *terms, **near) == [Anomaly("early_near_close", day(5), 4, 14)]
+
+
 def test_small_ones_and_those_in_a_currency_without_a_limit_are_not_big() -> None:
     close = on_day(1, ChangeCloseDate(close_date=OPENED_ON + timedelta(days=5)))
     for amount in (Money(minor=499, currency="CNY"), Money(minor=900, currency="USD")):

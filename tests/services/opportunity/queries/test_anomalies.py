@@ -13,6 +13,7 @@ from services.opportunity.queries.view import Filters, View
 from shared.contracts.account import PersonLeft, TeamMemberJoined, TeamMemberLeft
 from shared.contracts.opportunity import (
     AnomalyLimitsDefined,
+    CloseDatePulledIn,
     CloseDatePushedOut,
     OpportunityLost,
     OpportunityOpened,
@@ -60,15 +61,16 @@ def expected(
 
 
 def dated_company(seed: int) -> Ledger:
-    """A random company whose close dates are set and put off, some of it learned late."""
+    """A random company whose close dates are put off and pulled in, some of it learned late."""
     ledger, chance = random_company(seed), random.Random(seed)
     opened = {one.stream_id: one.occurred_at for one in ledger.records if isinstance(one.event, OpportunityOpened)}
     for stream_id, born in opened.items():
         closing = day(chance.randrange(200)).date()
         for at in sorted(born + timedelta(hours=chance.randrange(2_000)) for _ in range(3)):
-            later = closing + timedelta(days=chance.randrange(1, 60))
-            ledger.write(stream_id, CloseDatePushedOut(close_date=later, former=closing), at)
-            closing = later
+            other = closing + timedelta(days=chance.randrange(1, 90) * chance.choice([1, 1, -1]))
+            moved = CloseDatePushedOut if other > closing else CloseDatePulledIn
+            ledger.write(stream_id, moved(close_date=other, former=closing), at)
+            closing = other
     return ledger
 
 
