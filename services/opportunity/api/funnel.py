@@ -28,7 +28,7 @@ class FunnelQuery(Choice):
     group_by: list[GroupBy] = Field(
         default=["state"],
         min_length=1,
-        max_length=7,
+        max_length=8,
         description="Several make a figure for each combination. Stages are always told apart by process.",
     )
     outcome: list[OutcomeCode] = Field(

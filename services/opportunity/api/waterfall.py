@@ -15,8 +15,9 @@ from services.opportunity.labels import word
 from services.opportunity.pipeline_labels import BARS
 from services.opportunity.queries.funnel import counts
 from services.opportunity.queries.moment import OPEN
+from services.opportunity.queries.moves import Between, Clock, PartBy
 from services.opportunity.queries.view import RESULT, Belonging, View
-from services.opportunity.queries.waterfall import Between, Clock, PartBy, bars
+from services.opportunity.queries.waterfall import bars
 from shared.web.commanding import PROBLEMS
 from shared.web.problems import bad_request
 

@@ -18,8 +18,9 @@ from services.opportunity.api.rows import Coded, coded
 from services.opportunity.api.waterfall import Spanning, spanned
 from services.opportunity.labels import GROUPS, word
 from services.opportunity.pipeline_labels import BARS, HEADS
+from services.opportunity.queries.moves import Bar, Between
 from services.opportunity.queries.view import View
-from services.opportunity.queries.waterfall import AfterStep, Bar, Between, Chosen, count_steps, facts_behind, steps
+from services.opportunity.queries.waterfall import AfterStep, Chosen, count_steps, facts_behind, steps
 from shared.contracts.opportunity import EntityId
 from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS

@@ -9,8 +9,8 @@ from sqlalchemy import RowMapping
 
 from services.opportunity.api.converting import Converter, RateUsed
 from services.opportunity.api.groups import Group, Labeller
+from services.opportunity.queries.moves import SIGNS, Bar, Clock, PartBy
 from services.opportunity.queries.view import Belonging
-from services.opportunity.queries.waterfall import SIGNS, Bar, Clock, PartBy
 
 Rows = tuple[Sequence[RowMapping], Sequence[RowMapping], Sequence[RowMapping]]
 """(opening, bars, closing)"""

@@ -16,19 +16,9 @@ from services.opportunity.domain.opportunity.state import INITIAL, OpportunitySt
 from services.opportunity.projections.timeline import timeline
 from services.opportunity.queries.funnel import counts
 from services.opportunity.queries.moment import OPEN
+from services.opportunity.queries.moves import SIGNS, Bar, Between, PartBy
 from services.opportunity.queries.view import Filters, View
-from services.opportunity.queries.waterfall import (
-    SIGNS,
-    AfterStep,
-    Bar,
-    Between,
-    Chosen,
-    PartBy,
-    bars,
-    count_steps,
-    facts_behind,
-    steps,
-)
+from services.opportunity.queries.waterfall import AfterStep, Chosen, bars, count_steps, facts_behind, steps
 from shared.contracts.opportunity import OpportunityOpened
 from shared.contracts.refusal import RefusedError
 from shared.kit.money import Money
