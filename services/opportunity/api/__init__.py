@@ -34,6 +34,7 @@ ROUTERS = (
     listing.router,
     page.router,
     changing.router,
+    changing.conceding,
     board.router,
     funnel.router,
     conversions.router,

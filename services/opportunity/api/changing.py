@@ -7,10 +7,11 @@ from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from services.opportunity.api.references import OrganisationNow
-from services.opportunity.api.roles import MAY_COMMAND, check_migration
+from services.opportunity.api.roles import MAY_COMMAND, MAY_CONCEDE, check_migration
 from services.opportunity.api.steps import STEPS, Step
 from services.opportunity.commands import Acting, change
 from services.opportunity.domain.gates.evaluate import GateRefusedError
+from services.opportunity.domain.opportunity.concessions import GrantConcessions
 from services.opportunity.domain.opportunity.decide import Change
 from services.opportunity.gating import record_stop
 from services.opportunity.visibility import within
@@ -20,6 +21,8 @@ from shared.eventstore.types import JsonObject
 from shared.web.commanding import ANSWERS, Commander, Commanding
 
 router = APIRouter(tags=["opportunities: changing"], dependencies=[MAY_COMMAND])
+conceding = APIRouter(tags=["opportunities: changing"], dependencies=[MAY_CONCEDE])
+"""Terms of payment are also for finance to grant: how far is told by the authority matrix."""
 OpportunityId = Annotated[EntityId, Path(description="The opportunity.")]
 
 
@@ -113,7 +116,8 @@ def _add(step: Step) -> None:
     chosen.__annotations__["body"] = Annotated[model, Body(openapi_examples={"example": {"value": step.example}})]
     if step.code is not None:
         chosen.__annotations__["code"] = Annotated[Code, Path(alias=step.code, description="What is taken back.")]
-    router.add_api_route(
+    target = conceding if step.command is GrantConcessions else router
+    target.add_api_route(
         f"/opportunities/{{opportunity_id}}/{step.path}",
         chosen,
         methods=["POST"],

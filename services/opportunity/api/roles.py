@@ -12,6 +12,7 @@ from shared.web.auth import Caller, needs
 
 COMMANDING = ("seller", "manager", "executive", "operations", "integration")
 MAY_COMMAND = Depends(needs(*COMMANDING))
+MAY_CONCEDE = Depends(needs(*COMMANDING, "finance"))
 MAY_READ = Depends(needs(*COMMANDING, "finance"))
 MAY_DEFINE = Depends(needs("operations", "executive"))
 MAY_DECIDE_WAIVERS = Depends(needs(*sorted(MAY_DECIDE)))

@@ -160,6 +160,11 @@ async def test_a_lower_price_without_a_better_payment_term_warns(house: House) -
         again = await done(ann, path, PREPAID)
         assert types(again) == ["concession_granted"]  # the discount is granted already
         assert again["events"][0]["data"]["authority_version"] == 1
+        page = await got(ann, f"/opportunities/{opened}")
+        assert [(one["kind"]["code"], one["granted_as"]) for one in page["concessions"]] == [
+            ("discount", "seller"),
+            ("payment_terms", None),
+        ]
 
 
 async def test_beyond_ones_authority_it_is_forbidden(house: House) -> None:
@@ -171,6 +176,17 @@ async def test_beyond_ones_authority_it_is_forbidden(house: House) -> None:
         assert problem["errors"][0]["expected"] == "somebody with the role manager, executive"
         granted = await done(lin, f"/opportunities/{opened}/concessions", body)
     assert granted["events"][0]["data"]["granted_as"] == "manager"
+
+
+async def test_finance_grants_terms_of_payment_and_changes_nothing_else(house: House) -> None:
+    async with house.client("ann", "seller") as ann, house.client("frank", "finance") as finance:
+        opened = await house.opened(ann, amount=CNY)
+        body = {"concessions": [{"kind": "payment_terms", "payment_days": 90}], "reason": "A public customer"}
+        await refused(await ann.post(f"/opportunities/{opened}/concessions", json=body), 403, "over_authority")
+        granted = await done(finance, f"/opportunities/{opened}/concessions", body)
+        assert granted["events"][0]["data"]["granted_as"] == "finance"
+        await refused(await finance.post(f"/opportunities/{opened}/concessions", json=DISCOUNT), 403, "over_authority")
+        await refused(await finance.post(f"/opportunities/{opened}/amount", json={"amount": CNY}), 403, "role_missing")
 
 
 async def test_a_new_matrix_counts_at_once(wild_house: House) -> None:
