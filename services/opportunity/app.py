@@ -14,6 +14,7 @@ from services.opportunity.domain.process import DEFAULT_PROCESS, DEFAULT_PROCESS
 from services.opportunity.gating import define_default_book
 from services.opportunity.judging import define_limits, define_model
 from services.opportunity.projections.deal_control import deal_control
+from services.opportunity.projections.forecasts import forecasts
 from services.opportunity.projections.gate_effects import gate_effects
 from services.opportunity.projections.gates import gates
 from services.opportunity.projections.organisation import organisation
@@ -56,7 +57,7 @@ SERVICE = Service(
     title="Opportunities",
     description="Opportunities on their way through the selling and the buying process, and the funnel they make.",
     contract=CONTRACT,
-    projections=(timeline, processes, organisation, rates, deal_control, gates, gate_effects),
+    projections=(timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects),
     routers=ROUTERS,
     find=find,
     found_in=(organisation,),

@@ -184,9 +184,11 @@ async def _apply(
     moment = command.occurred_at or work.context.occurred_at or work.context.now
     model = await latest_model(work) if isinstance(command, Assess) else None
     given = Circumstances(process, moment, work.context.actor, work.context.now, model=model)
+    if acting is not None:
+        given = replace(given, roles=acting.roles)
     if acting is not None and isinstance(command, GATED):
         book = (await work.state(GATE_BOOK, BOOK)).state
-        given = replace(given, roles=acting.roles, gates=Gates(book, work.context.now, acting.calendar))
+        given = replace(given, gates=Gates(book, work.context.now, acting.calendar))
     events = decide(state, command, given)
     work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
 

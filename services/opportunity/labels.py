@@ -6,7 +6,7 @@ Names of stages, milestones and criteria are not here: they are data of their sa
 from collections.abc import Mapping
 from typing import Final
 
-from services.opportunity import gate_labels, pipeline_labels
+from services.opportunity import forecast_labels, gate_labels, pipeline_labels
 from shared.web.language import Language
 
 Words = Mapping[str, tuple[str, str]]
@@ -49,6 +49,7 @@ ACTIONS: Final[Words] = {
     "comment": ("Comment", "评论"),
     "assessment": ("Assess", "评估商机"),
     "effort": ("Record effort", "记录投入"),
+    **forecast_labels.ACTIONS,
     "flags": ("Say what is doubtful", "标记疑点"),
     "pause": ("Pause", "暂停"),
     "resume": ("Resume", "恢复"),
@@ -97,6 +98,7 @@ EVENTS: Final[Words] = {
     "opportunity.resumed": ("Resumed", "恢复"),
     "opportunity.reopened": ("Reopened", "重新打开"),
     "opportunity.process_defined": ("Sales process defined", "定义销售流程"),
+    **forecast_labels.EVENTS,
     **gate_labels.EVENTS,
     **pipeline_labels.EVENTS,
 }
@@ -120,6 +122,7 @@ ASSESSMENT_DECISIONS: Final[Words] = {
     "lower_effort": ("Lower the effort", "降低投入"),
     "drop": ("Drop", "放弃"),
 }
+FORECASTS: Final[Words] = forecast_labels.CATEGORIES
 ANOMALIES: Final[Words] = {
     "stalled": ("Stalled", "停滞"),
     "slipping": ("Slipping", "一再推迟"),
@@ -229,6 +232,7 @@ REFUSALS: Final[Words] = {
     "bad_gap": ("Malformed gap", "差距设置错误"),
     "bad_key": ("Malformed key", "流程代码格式错误"),
     "bad_idempotency_key": ("Malformed Idempotency-Key", "幂等键格式错误"),
+    **forecast_labels.REFUSALS,
     **gate_labels.REFUSALS,
     **pipeline_labels.REFUSALS,
 }
@@ -249,6 +253,7 @@ LABELS: Final[Mapping[str, Words]] = {
     "role": ROLES,
     "flag": FLAGS,
     "refusal": REFUSALS,
+    **forecast_labels.LABELS,
     **gate_labels.LABELS,
     "bar": pipeline_labels.BARS,
 }

@@ -1,6 +1,7 @@
 """The opportunity service over HTTP: routes and schemas by resource."""
 
 from services.opportunity.api import (
+    accuracy,
     anomalies,
     anomaly_limits,
     assessment_model,
@@ -13,6 +14,7 @@ from services.opportunity.api import (
     conversions,
     effectiveness,
     firings,
+    forecast,
     funnel,
     gates,
     listing,
@@ -23,6 +25,8 @@ from services.opportunity.api import (
     processes,
     proposals,
     rates,
+    submissions,
+    targets,
     waivers,
     waterfall,
     waterfall_steps,
@@ -43,6 +47,10 @@ ROUTERS = (
     priorities.router,
     assessment_model.router,
     anomaly_limits.router,
+    forecast.router,
+    targets.router,
+    accuracy.router,
+    submissions.router,
     waterfall.router,
     waterfall_steps.router,
     rates.router,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.opportunity.api.defined import check_processes
 from services.opportunity.domain.process import Synchrony
 from services.opportunity.projections.deal_control import deal_control
+from services.opportunity.projections.forecasts import forecasts
 from services.opportunity.projections.gate_effects import gate_effects
 from services.opportunity.projections.gates import gates
 from services.opportunity.projections.organisation import organisation
@@ -42,7 +43,10 @@ AHEAD = timedelta(minutes=5)  # clocks differ a little
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
 Connection = Annotated[
     AsyncConnection,
-    Depends(reading(timeline, processes, organisation, rates, deal_control, gates, gate_effects), scope="function"),
+    Depends(
+        reading(timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects),
+        scope="function",
+    ),
 ]
 # One pattern and not a choice of types, so that what is wrong is named by the parameter alone.
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -55,6 +59,7 @@ _WHOSE = (
     "Whose it is for owner, team and account: whose it is `now`, or whose it was `then`: when it ended, or at `as_of`."
 )
 PriorityOrNone = Literal["A", "B", "C", "D", "none"]
+ForecastOrNone = Literal["pipeline", "best_case", "commit", "closed", "omitted", "none"]
 OutcomeCode = Literal["open", "paused", "won", "lost", "abandoned"]
 
 
@@ -121,6 +126,9 @@ class Selection(Narrowing, Clocks):
     priority: list[PriorityOrNone] = Field(
         default=[], max_length=5, description="By close date and probability on the day; `none`: what has ended."
     )
+    forecast: list[ForecastOrNone] = Field(
+        default=[], max_length=6, description="What may be counted on; `none`: what ended, and was not won."
+    )
 
 
 class Choice(Selection):
@@ -183,13 +191,15 @@ class Asking:
         """The filters, what they name being known. Raises as `view`, and ProblemError 400 for what is no period."""
         await check_processes(self.connection, ask.process, [one for one in ask.stage if not one.isdigit()])
         found = filters or filters_of(ask)
-        if ask.closing is None:
-            return found
+        return found if ask.closing is None else replace(found, closing=self.days_of(ask.closing, "closing"))
+
+    def days_of(self, label: str, field: str) -> tuple[date, date]:
+        """The first and the last day of a period. Raises ProblemError 400 for what is none."""
         try:
-            period = self.backend.calendar.parse(ask.closing)
+            period = self.backend.calendar.parse(label)
         except ValueError as error:
-            raise bad_request("bad_period", str(error), field="closing", expected="such as 2017-Q4") from None
-        return replace(found, closing=(period.first_day, period.last_day))
+            raise bad_request("bad_period", str(error), field=field, expected="such as 2017-Q4") from None
+        return period.first_day, period.last_day
 
     def period(self, ask: Within) -> Period:
         """Raises ProblemError 400 for what is no period, and for a period that ends before it begins."""
@@ -245,6 +255,7 @@ def filters_of(ask: Narrowing) -> Filters:
         q=ask.q,
         updated_after=ask.updated_after if isinstance(ask, Selection) else None,
         priority=_ids(ask.priority) if isinstance(ask, Selection) else (),
+        forecast=_ids(ask.forecast) if isinstance(ask, Selection) else (),
     )
 
 

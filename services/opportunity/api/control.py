@@ -1,6 +1,6 @@
 """How one opportunity is judged: its priority, its assessment, what was spent on it, what is abnormal about it; for its page."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from pydantic import BaseModel, Field
 
@@ -11,10 +11,12 @@ from services.opportunity.api.priorities import latest_model
 from services.opportunity.api.rows import Coded, coded, coded_or_none
 from services.opportunity.domain.anomalies.opportunity import anomalies_of
 from services.opportunity.domain.assessment.model import AssessmentModel
+from services.opportunity.domain.forecast.category import category
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.priority import priority
 from services.opportunity.queries.page import OpportunityPage
 from services.opportunity.queries.priorities import model_of
+from shared.kit.money import Money
 from shared.web.language import Language, label
 
 
@@ -38,11 +40,31 @@ class AssessmentItem(BaseModel):
     reason: str | None
 
 
+class ForecastItem(BaseModel):
+    """`chosen`: somebody said the category; else it is that of the funnel state."""
+
+    category: Coded
+    chosen: bool
+
+
+class JudgementItem(BaseModel):
+    """What a manager expects instead, null where it does not differ. `by`: a login."""
+
+    amount: Money | None
+    close_date: date | None
+    note: str | None
+    by: str
+    at: datetime
+
+
 class DealControl(BaseModel):
-    """`priority` null: it has ended. `pushed_out`: how often the close date was put off. `visits`, `minutes`: spent so far."""
+    """`priority` null: it has ended; `forecast` null: it ended, and was not won. `judgement` stands beside, never over.
+    `pushed_out`: how often the close date was put off. `visits`, `minutes`: spent so far."""
 
     priority: Coded | None
     assessment: AssessmentItem | None = Field(description="Null: nobody has assessed it.")
+    forecast: ForecastItem | None
+    judgement: JudgementItem | None
     visits: int
     minutes: int
     pushed_out: int
@@ -62,6 +84,8 @@ async def control_of(found: OpportunityPage, asking: Asking, as_of: datetime | N
     return DealControl(
         priority=coded_or_none(labels.PRIORITIES, letter, language),
         assessment=await _assessment(state, model, asking, language),
+        forecast=_forecast(state, found.position.funnel_state, language),
+        judgement=_judgement(state),
         visits=state.visits,
         minutes=state.minutes,
         pushed_out=len(state.pushed_out_at),
@@ -70,6 +94,22 @@ async def control_of(found: OpportunityPage, asking: Asking, as_of: datetime | N
             for one in anomalies_of(found.history, found.process, limits, at, calendar)
         ],
     )
+
+
+def _forecast(state: OpportunityState, funnel_state: str, language: Language) -> ForecastItem | None:
+    code = category(state, funnel_state)
+    if code is None:
+        return None
+    chosen = state.forecast is not None and not state.closed
+    return ForecastItem(category=coded(labels.FORECASTS, code, language), chosen=chosen)
+
+
+def _judgement(state: OpportunityState) -> JudgementItem | None:
+    said = state.judgement
+    if said is None:
+        return None
+    at = state.since["judgement"]
+    return JudgementItem(amount=said.amount, close_date=said.close_date, note=said.note, by=said.judged_by, at=at)
 
 
 async def _assessment(

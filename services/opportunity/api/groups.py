@@ -71,7 +71,9 @@ class Labeller:
         return label(stage.names, self.language, stage.code)
 
 
-async def labeller(connection: AsyncConnection, language: Language, rows: Sequence[RowMapping]) -> Labeller:
+async def labeller(
+    connection: AsyncConnection, language: Language, rows: Sequence[RowMapping | Mapping[str, Any]]
+) -> Labeller:
     """For rows that have some of the groups as columns."""
     ids = {kind: [row[kind] for row in rows if kind in row] for kind in ("owner", "team", "account")}
     return Labeller(language, await names_of(connection, language, ids), await latest_processes(connection))

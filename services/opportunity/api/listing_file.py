@@ -2,26 +2,23 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from services.opportunity import forecast_labels
 from services.opportunity.api.asking import Asking
 from services.opportunity.api.rows import OpportunityRow, row_maker
 from services.opportunity.labels import GROUPS, word
 from services.opportunity.pipeline_labels import HEADS
-from services.opportunity.queries.listing import After, Order, page
+from services.opportunity.queries.listing import Order, in_chunks
 from services.opportunity.queries.view import View
 from shared.web.export import Column, whole_units
 
-AT_ONCE = 1_000  # rows that are read together
+AT_ONCE = 250  # rows that are made together: others wait for no more
 
 
 async def all_rows(asking: Asking, view: View, order: Order) -> AsyncIterator[Sequence[OpportunityRow]]:
-    """Page after page, all of one moment: the connection reads one snapshot."""
-    after: After | None = None
-    while found := await page(asking.connection, view, order, AT_ONCE, after):
+    """Chunk after chunk, of one moment."""
+    async for found in in_chunks(asking.connection, view, order, AT_ONCE):
         maker = await row_maker(asking, found, view.as_of)
         yield [maker.row(row) for row in found]
-        if len(found) < AT_ONCE:
-            return
-        after = After.row(found[-1], order)
 
 
 def columns(asking: Asking) -> list[Column[OpportunityRow]]:
@@ -48,6 +45,10 @@ def columns(asking: Asking) -> list[Column[OpportunityRow]]:
         Column(head("amount"), lambda row: whole_units(row.amount.minor, row.amount.currency) if row.amount else None),
         Column(head("currency"), lambda row: row.amount.currency if row.amount else None),
         Column(head("close_date"), lambda row: row.close_date),
+        Column(
+            word(forecast_labels.HEADS, "forecast", asking.language),
+            lambda row: row.forecast.label if row.forecast else None,
+        ),
         Column(group("outcome"), lambda row: row.outcome.label),
         Column(head("reason"), lambda row: row.reason),
         Column(head("competitor"), lambda row: row.competitor),

@@ -45,6 +45,13 @@ class Totals(BaseModel):
     sums: list[Sum]
 
 
+class Judged(BaseModel):
+    """What a manager expects instead; null: as it is on record."""
+
+    amount: Money | None
+    close_date: date | None
+
+
 class OpportunityRow(BaseModel):
     """`stage`: the working stage, completed + 1. Probabilities in per cent. Days by the business calendar, at `as_of`."""
 
@@ -65,6 +72,8 @@ class OpportunityRow(BaseModel):
     decision_due: bool = Field(description="It is at risk, and nobody has decided to catch up or to give up.")
     funnel_state: Coded
     priority: Coded | None = Field(description="By close date and probability on the day; null: it has ended.")
+    forecast: Coded | None = Field(description="What may be counted on; null: it ended, and was not won.")
+    judged: Judged | None = Field(description="A manager's word beside; null: nobody has another in mind.")
     outcome: Coded
     outcome_since: datetime
     reason: str | None
@@ -122,6 +131,8 @@ class RowMaker:
             decision_due=found["decision_due"],
             funnel_state=coded(labels.FUNNEL_STATES, found["funnel_state"], language),
             priority=coded_or_none(labels.PRIORITIES, found["priority"], language),
+            forecast=coded_or_none(labels.FORECASTS, found["forecast"], language),
+            judged=judged_in(found),
             outcome=coded(labels.OUTCOMES, found["outcome"], language),
             outcome_since=found["outcome_since"],
             reason=found["reason"],
@@ -141,6 +152,15 @@ class RowMaker:
             days_in_stage=(today - calendar.day_of(found["stage_since"])).days,
             version=found["version"],
         )
+
+
+def judged_in(found: RowMapping) -> Judged | None:
+    if found["judged_minor"] is None and found["judged_close_date"] is None:
+        return None
+    amount = None
+    if found["judged_currency"] is not None:
+        amount = Money(minor=found["judged_minor"], currency=found["judged_currency"])
+    return Judged(amount=amount, close_date=found["judged_close_date"])
 
 
 async def row_maker(asking: Asking, found: Sequence[RowMapping], as_of: datetime | None) -> RowMaker:

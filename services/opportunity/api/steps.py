@@ -6,6 +6,7 @@ from typing import Any
 from services.opportunity.domain.assessment import effort, scoring
 from services.opportunity.domain.assessment.model import DEFAULT_MODEL
 from services.opportunity.domain.commands import Command
+from services.opportunity.domain.forecast import category
 from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 
 _EVIDENCE = {"kind": "note", "note": "Visit report of 12 March: three departments present"}
@@ -85,6 +86,10 @@ STEPS = (
         {"scores": _SCORES, "decision": "lower_effort", "reason": "A rival wrote the specification"},
     ),
     Step("effort", effort.SpendEffort, "Say what was spent on it", {"visits": 1, "minutes": 90}),
+    Step(
+        "forecast", category.Forecast, "Say what may be counted on; a manager's judgement beside",
+        {"category": "best_case", "judgement": {"amount": _CNY, "close_date": "2026-12-15", "note": "They will haggle"}},
+    ),
     Step(
         "concessions", concessions.GrantConcessions, "Concede something to the customer, within one's authority",
         {

@@ -20,7 +20,7 @@ from services.opportunity.labels import GROUPS, word
 from services.opportunity.pipeline_labels import BARS, HEADS
 from services.opportunity.queries.moves import Bar, Between
 from services.opportunity.queries.view import View
-from services.opportunity.queries.waterfall import AfterStep, Chosen, count_steps, facts_behind, steps
+from services.opportunity.queries.waterfall import AfterStep, Chosen, all_steps, count_steps, facts_behind, steps
 from shared.contracts.opportunity import EntityId
 from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS
@@ -28,7 +28,7 @@ from shared.web.export import FILES, AcceptedNow, Column, Exported, export, whol
 from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
 
 router = APIRouter(tags=["pipeline"], dependencies=[MAY_READ])
-AT_ONCE = 1_000  # rows of a file that are read together
+AT_ONCE = 250  # rows of a file that are made together: others wait for no more
 
 
 class StepsQuery(Spanning, Exported):
@@ -142,12 +142,8 @@ async def step_rows(asking: Asking, between: Between, found: Sequence[RowMapping
 
 
 async def _all(asking: Asking, view: View, between: Between, chosen: Chosen) -> AsyncIterator[list[StepRow]]:
-    after: AfterStep | None = None
-    while found := await steps(asking.connection, view, between, chosen, AT_ONCE, after):
+    async for found in all_steps(asking.connection, view, between, chosen, AT_ONCE):
         yield await step_rows(asking, between, found)
-        after = AfterStep(found[-1]["at"], found[-1]["opportunity_id"], found[-1]["place"])
-        if len(found) < AT_ONCE:
-            return
 
 
 def _columns(asking: Asking) -> list[Column[StepRow]]:

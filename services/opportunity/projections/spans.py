@@ -117,6 +117,7 @@ def spans(opportunity_id: str, history: Sequence[Row]) -> Iterator[Row]:
 
 
 def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime) -> Row:
+    judged = state.judgement and state.judgement.amount
     return {
         "opportunity_id": opportunity_id,
         "valid_from": valid_from,
@@ -140,6 +141,10 @@ def _span(opportunity_id: str, state: OpportunityState, valid_from: datetime) ->
         "assessment_decision": state.assessment and state.assessment.decision,
         "visits": state.visits,
         "minutes": state.minutes,
+        "forecast_chosen": state.forecast,
+        "judged_minor": judged and judged.minor,
+        "judged_currency": judged and judged.currency,
+        "judged_close_date": state.judgement and state.judgement.close_date,
         "pushed_out_at": list(state.pushed_out_at),
         "amount_minor": state.amount and state.amount.minor,
         "currency": state.amount and state.amount.currency,

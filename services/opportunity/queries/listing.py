@@ -1,6 +1,6 @@
 """Lists of opportunities with totals, in a stated order, page by page; and the board, which is a list per column."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,6 +58,15 @@ async def page(
     """The next `limit` rows of the view in this order."""
     rows = seen(view)
     return (await connection.execute(_ordered(rows, order, after).limit(limit))).mappings().all()
+
+
+async def in_chunks(
+    connection: AsyncConnection, view: View, order: Order, size: int
+) -> AsyncIterator[Sequence[RowMapping]]:
+    """All rows of the view in this order, `size` at a time; asked for once."""
+    found = await connection.stream(_ordered(seen(view), order, None))
+    async for chunk in found.mappings().partitions(size):
+        yield chunk
 
 
 async def totals(connection: AsyncConnection, view: View) -> Sequence[RowMapping]:

@@ -14,8 +14,15 @@ from services.opportunity.projections.timeline import span
 from services.opportunity.queries.cohort import Cohort, Stay, entries, stays
 from services.opportunity.queries.moment import (
     CLOSED,
+    OPEN,
+    Due,
     decision_due,
+    due,
+    forecast_category,
     holds,
+    judged,
+    judged_close,
+    judged_currency,
     of_definition,
     of_process,
     synchrony,
@@ -40,7 +47,9 @@ class Filters:
 
     `stage`: numbers or codes of the working stage. `account` includes the account's whole subtree, `only_account` does not.
     `closed_from`/`closed_before`: ended within [from, before). `closing`: expected to close within these days, both included.
-    `cohort`, `stay`: what a figure of the funnel counts, so that it can be listed.
+    `due`: open or paused, and the close date is to come, over, or unknown. `judged_closing`: open or paused, and judged to close
+    within these days; `judged_currency`: what it is then worth. `cohort`, `stay`: what a figure of the funnel counts, so that it
+    can be listed.
     """
 
     owner: tuple[str | None, ...] = ()
@@ -53,6 +62,7 @@ class Filters:
     synchrony: tuple[str, ...] = ()
     decision_due: bool | None = None
     priority: tuple[str | None, ...] = ()
+    forecast: tuple[str | None, ...] = ()
     outcome: tuple[str, ...] = ()
     currency: tuple[str | None, ...] = ()
     reason: tuple[str | None, ...] = ()
@@ -63,6 +73,9 @@ class Filters:
     closed_from: datetime | None = None
     closed_before: datetime | None = None
     closing: tuple[date, date] | None = None
+    due: Due | None = None
+    judged_closing: tuple[date, date] | None = None
+    judged_currency: tuple[str, ...] = ()
     cohort: Cohort | None = None
     stay: Stay | None = None
 
@@ -115,7 +128,8 @@ def seen(view: View) -> Subquery:
     ended is certain: 100 for won, 0 for lost and abandoned.
 
     Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
-    probability_high, funnel_state, priority (null: it has ended), synchrony, decision_due, sort_name.
+    probability_high, funnel_state, forecast (null: it ended, and was not won), priority (null: it has ended), synchrony,
+    decision_due, sort_name.
     """
     source, belongs = whose(view.belonging, latest=view.latest)
     source, (completed, reached) = with_probability(source, span)
@@ -135,6 +149,7 @@ def seen(view: View) -> Subquery:
         low.label("probability_low"),
         high.label("probability_high"),
         buying_stage.c.funnel_state,
+        forecast_category(span).label("forecast"),
         rank.label("priority"),
         synchrony(span).label("synchrony"),
         decision_due(span).label("decision_due"),
@@ -195,6 +210,8 @@ def narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnE
         (span.c.process, filters.process),
         (buying_stage.c.funnel_state, filters.state),
         (synchrony(span), filters.synchrony),
+        (forecast_category(span), filters.forecast),
+        (judged_currency(span), filters.judged_currency),
         (span.c.outcome, filters.outcome),
         (span.c.currency, filters.currency),
         (span.c.reason, filters.reason),
@@ -217,6 +234,10 @@ def narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnE
         found.append(span.c.outcome_since < filters.closed_before)
     if filters.closing:
         found.append(span.c.close_date.between(*filters.closing))
+    if filters.due:
+        found += [span.c.outcome.in_(OPEN), due(span.c.close_date, view.today)[filters.due]]
+    if filters.judged_closing:
+        found += [judged(span), span.c.outcome.in_(OPEN), judged_close(span).between(*filters.judged_closing)]
     if filters.stay:
         stood = stays(filters.stay.by, view.as_of, view.known_at, view.now, visible(view.scope))
         there = and_(cast(stood.c.place, String) == filters.stay.place, stood.c.running == filters.stay.running)

@@ -5,11 +5,12 @@ nowhere else. In the pipeline is who exists, is open or paused, and is a *member
 expected to close among them. Bars are sums over steps, so those from a to b and those from b to c add up to those from a to c.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Subquery, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Select, Subquery, func, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.projections.timeline import fact
@@ -64,13 +65,23 @@ async def steps(
     """The next `limit` steps in order of time: opportunity_id, name, at, place, bar, currency, minor, count, owner_id, team_id,
     account_id, process."""
     moved = moves(view, between, None)
-    order = (moved.c.at, moved.c.opportunity_id, moved.c.place)
-    statement = select(moved, moved.c.number.label("count")).where(*_of(moved, chosen)).order_by(*order).limit(limit)
+    order = _in_time(moved)
+    statement = _listed(moved, chosen).limit(limit)
     if after is not None:
         # One by one, for a tuple of parameters has no types of its own.
         last = (literal(after.at, order[0].type), literal(after.opportunity_id, order[1].type), literal(after.place))
         statement = statement.where(tuple_(*order) > tuple_(*last))
-    return (await connection.execute(statement)).mappings().all()
+    found: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return found
+
+
+async def all_steps(
+    connection: AsyncConnection, view: View, between: Between, chosen: Chosen, size: int
+) -> AsyncIterator[Sequence[RowMapping]]:
+    """All of them in the same order, `size` at a time; asked for once."""
+    found = await connection.stream(_listed(moves(view, between, None), chosen))
+    async for chunk in found.mappings().partitions(size):
+        yield chunk
 
 
 async def count_steps(connection: AsyncConnection, view: View, between: Between, chosen: Chosen) -> int:
@@ -107,6 +118,15 @@ async def facts_behind(
     for row in (await connection.execute(statement)).mappings():
         found.setdefault((row["opportunity_id"], row["at"]), []).append(row)
     return found
+
+
+def _in_time(moved: Subquery) -> tuple[ColumnElement[Any], ...]:
+    return moved.c.at, moved.c.opportunity_id, moved.c.place
+
+
+def _listed(moved: Subquery, chosen: Chosen) -> Select[Any]:
+    found = select(moved, moved.c.number.label("count")).where(*_of(moved, chosen))
+    return found.order_by(*_in_time(moved))
 
 
 def _of(moved: Subquery, chosen: Chosen) -> list[ColumnElement[bool]]:

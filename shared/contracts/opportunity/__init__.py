@@ -12,6 +12,16 @@ from shared.contracts.opportunity.assessment import (
 from shared.contracts.opportunity.concessions import Concession, ConcessionGranted
 from shared.contracts.opportunity.conditions import Condition, Lacking
 from shared.contracts.opportunity.contract import CONTRACT, Code, EntityId, Evidence, EvidenceKind, Names, Text
+from shared.contracts.opportunity.forecast import (
+    ChosenCategory,
+    ForecastCategorised,
+    ForecastCategory,
+    ForecastJudged,
+    ForecastJudgement,
+    ForecastLine,
+    ForecastMoney,
+    ForecastSubmitted,
+)
 from shared.contracts.opportunity.gates import (
     AuthorityDefined,
     GateDefined,
@@ -51,6 +61,7 @@ from shared.contracts.opportunity.progress import (
     StageSkipped,
 )
 from shared.contracts.opportunity.rates import ExchangeRateQuoted
+from shared.contracts.opportunity.targets import HolderKind, TargetSet
 from shared.contracts.opportunity.terms import (
     AccountAssigned,
     AmountEstimated,
@@ -84,6 +95,7 @@ __all__ = [
     "AuthorityDefined",
     "BuyingStage",
     "BuyingStageObserved",
+    "ChosenCategory",
     "CloseDatePulledIn",
     "CloseDatePushedOut",
     "CloseDateSet",
@@ -102,6 +114,13 @@ __all__ = [
     "ExternalIdClaimed",
     "ExternalIdLinked",
     "Factor",
+    "ForecastCategorised",
+    "ForecastCategory",
+    "ForecastJudged",
+    "ForecastJudgement",
+    "ForecastLine",
+    "ForecastMoney",
+    "ForecastSubmitted",
     "FunnelState",
     "GateDefined",
     "GatePassedOnWaiver",
@@ -114,6 +133,7 @@ __all__ = [
     "GatesProved",
     "Grant",
     "Guard",
+    "HolderKind",
     "Lacking",
     "LineItem",
     "LineItemsAgreed",
@@ -144,6 +164,7 @@ __all__ = [
     "StageLimit",
     "StageRegressed",
     "StageSkipped",
+    "TargetSet",
     "TeamAssigned",
     "Text",
     "WaiverApproved",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services.opportunity.domain.assessment import effort, scoring
 from services.opportunity.domain.assessment.model import AssessmentModel
+from services.opportunity.domain.forecast.category import Forecast, decide_forecast
 from services.opportunity.domain.gates.evaluate import Gates, gated
 from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 from services.opportunity.domain.opportunity.stages import check_evidence
@@ -42,7 +43,7 @@ TermsCommand = (
 OutcomeCommand = outcome.Win | outcome.Lose | outcome.Abandon | outcome.Pause | outcome.Resume | outcome.Reopen
 AssessmentCommand = scoring.Assess | effort.SpendEffort
 Change = Annotated[
-    ProgressCommand | TermsCommand | OutcomeCommand | AssessmentCommand | concessions.GrantConcessions,
+    ProgressCommand | TermsCommand | OutcomeCommand | AssessmentCommand | concessions.GrantConcessions | Forecast,
     Field(discriminator="action"),
 ]
 
@@ -50,7 +51,7 @@ Change = Annotated[
 _ALWAYS = (
     terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, effort.SpendEffort, outcome.Reopen,
 )  # fmt: skip
-_WHILE_PAUSED = (*_ALWAYS, *TermsCommand.__args__, scoring.Assess, outcome.Resume, outcome.Lose, outcome.Abandon)
+_WHILE_PAUSED = (*_ALWAYS, *TermsCommand.__args__, scoring.Assess, Forecast, outcome.Resume, outcome.Lose, outcome.Abandon)
 _IN_ORDER = (*ProgressCommand.__args__, *OutcomeCommand.__args__)
 
 
@@ -107,6 +108,8 @@ def _decided(state: OpportunityState, command: Any, given: Circumstances) -> Seq
         case concessions.GrantConcessions():
             authority = None if given.gates is None else given.gates.book.authority(given.gates.now)
             return concessions.decide_concessions(state, command, authority, given.roles)
+        case Forecast():
+            return decide_forecast(state, command, now, actor, given.roles)
         case outcome.Win():
             return outcome.decide_win(state, command, process, now, actor)
         case outcome.Reopen():

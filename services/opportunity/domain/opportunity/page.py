@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.opportunity.domain.assessment import effort, scoring
+from services.opportunity.domain.forecast.category import Forecast
 from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 from services.opportunity.domain.opportunity.decide import blocked
 from services.opportunity.domain.opportunity.state import OpportunityState
@@ -72,6 +73,7 @@ COMMANDS = (
     terms.Comment,
     scoring.Assess,
     effort.SpendEffort,
+    Forecast,
     concessions.GrantConcessions,
     outcome.Pause,
     outcome.Resume,

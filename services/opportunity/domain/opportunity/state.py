@@ -24,7 +24,8 @@ class OpportunityState:
     `since`: for each term, the business time of the latest word on it; a word on an earlier time does not change what is so now.
     `concessions`: the latest word on each kind; `waivers`: by gate, the one that lasts longest.
     `moved_at`: the business time of the latest step through the two processes, or of the latest outcome. `visits`, `minutes`: the
-    effort spent so far. `pushed_out_at`: when the close date was put off, in order.
+    effort spent so far. `pushed_out_at`: when the close date was put off, in order. `forecast`: the category that was chosen, None:
+    that of its funnel state; `judgement`: a manager's word beside.
     """
 
     exists: bool = False
@@ -55,6 +56,8 @@ class OpportunityState:
     visits: int = 0
     minutes: int = 0
     pushed_out_at: tuple[datetime, ...] = ()
+    forecast: facts.ChosenCategory | None = None
+    judgement: facts.ForecastJudged | None = None
     concessions: Mapping[str, facts.ConcessionGranted] = field(default_factory=lambda: _NOTHING)
     waivers: Mapping[str, facts.GateWaived] = field(default_factory=lambda: _NOTHING)
     since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
@@ -222,6 +225,19 @@ def _assessed(state: OpportunityState, e: facts.OpportunityAssessed, at: datetim
     return {"assessment": e, "since": MappingProxyType({**state.since, "assessment": at})}
 
 
+def _categorised(state: OpportunityState, e: facts.ForecastCategorised, at: datetime) -> Changes:
+    if late(state, "forecast", at):
+        return {}
+    return {"forecast": e.category, "since": MappingProxyType({**state.since, "forecast": at})}
+
+
+def _judged(state: OpportunityState, e: facts.ForecastJudged, at: datetime) -> Changes:
+    if late(state, "judgement", at):
+        return {}
+    says = e.amount is not None or e.close_date is not None or e.note is not None
+    return {"judgement": e if says else None, "since": MappingProxyType({**state.since, "judgement": at})}
+
+
 def _spent(state: OpportunityState, e: facts.EffortSpent, _: datetime) -> Changes:
     return {"visits": state.visits + e.visits, "minutes": state.minutes + e.minutes}
 
@@ -245,6 +261,8 @@ _RULES: dict[type[Event], Rule] = {
     facts.GateWaived: _waived,
     facts.OpportunityAssessed: _assessed,
     facts.EffortSpent: _spent,
+    facts.ForecastCategorised: _categorised,
+    facts.ForecastJudged: _judged,
 }
 _MOVES: dict[type[Event], Rule] = {
     facts.MilestoneReached: _evidenced("milestone"),

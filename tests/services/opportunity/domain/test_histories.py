@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.opportunity.domain.assessment import effort, scoring
+from services.opportunity.domain.forecast.category import Forecast, Judgement
 from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 from services.opportunity.domain.opportunity.decide import Circumstances, blocked, decide
 from services.opportunity.domain.opportunity.page import COMMANDS, position
@@ -64,6 +65,11 @@ COMMAND_STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     scoring.Assess: st.builds(scoring.Assess, scores=scores, decision=decisions, reason=st.none() | reasons),
     effort.SpendEffort: st.builds(
         effort.SpendEffort, visits=st.integers(-2, 3), minutes=st.integers(-2, 3), note=st.none() | reasons
+    ),
+    Forecast: st.builds(
+        Forecast,
+        category=st.sampled_from([None, "commit", "omitted", "closed"]),
+        judgement=st.none() | st.builds(Judgement, amount=st.none() | amounts, note=st.none() | reasons),
     ),
     concessions.GrantConcessions: st.builds(
         concessions.GrantConcessions,
