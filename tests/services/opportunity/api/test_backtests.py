@@ -1,12 +1,15 @@
 """Back-tests over HTTP: asked for, carried out by a process of their own, looked up."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import httpx
 
 from services.opportunity.backtesting import start
+from services.opportunity.backtesting.run import Ask
+from services.opportunity.domain.gates.defaults import DEFAULT_GATES
 from shared.kit.ids import new_id
 from tests.services.opportunity.api.house import House, done, got, refused
 from tests.services.opportunity.api.test_gates import CNY, SKIP, rule
@@ -102,3 +105,17 @@ async def test_one_whose_process_died_says_so(house: House) -> None:
         finally:
             await connection.close()
         assert (await got(client, answer.headers["Location"]))["status"] == "broken_off"
+
+
+async def test_one_that_failed_says_why_and_not_how_one_gets_in(house: House) -> None:
+    backend = house.service.backend
+    astray = replace(backend, dsn="postgresql://somebody:whose-password@nowhere.invalid/postgres")
+    rule_tried = DEFAULT_GATES["win_on_record"].rule
+    run_id = new_id()
+    await start.start(astray, run_id, Ask.of(rule_tried, backend.calendar), "operator", backend.clock.now())
+    await asyncio.gather(*start._watched)
+    async with house.client() as client:
+        found = await got(client, f"/gates/backtests/{run_id}")
+    assert (found["status"], found["result"]) == ("failed", None)
+    assert "its process ended with 1" in found["error"]
+    assert "whose-password" not in found["error"]
