@@ -11,7 +11,7 @@ from services.opportunity.queries.listing import Order, in_chunks
 from services.opportunity.queries.view import View
 from shared.web.export import Column, whole_units
 
-AT_ONCE = 250  # rows that are made together: others wait for no more
+AT_ONCE = 500  # rows that are made together: others wait for no more
 
 
 async def all_rows(asking: Asking, view: View, order: Order) -> AsyncIterator[Sequence[OpportunityRow]]:

@@ -28,7 +28,7 @@ from shared.web.export import FILES, AcceptedNow, Column, Exported, export, whol
 from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
 
 router = APIRouter(tags=["pipeline"], dependencies=[MAY_READ])
-AT_ONCE = 250  # rows of a file that are made together: others wait for no more
+AT_ONCE = 500  # rows of a file that are made together: others wait for no more
 
 
 class StepsQuery(Spanning, Exported):
