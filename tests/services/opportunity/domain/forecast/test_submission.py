@@ -33,7 +33,14 @@ MINE = Holder("person", OWNER)
 
 def line(number: int = 1, minor: int | None = 1001, currency: str = "CNY", **fields: Any) -> ForecastLine:
     amount = None if minor is None else Money(minor=minor, currency=currency)
-    usual: dict[str, Any] = {"process": "short", "process_version": 1, "stage": 2, "category": "best_case", "low": 20, "high": 25}
+    usual: dict[str, Any] = {
+        "process": "short",
+        "process_version": 1,
+        "stage": 2,
+        "category": "best_case",
+        "low": 20,
+        "high": 25,
+    }
     return ForecastLine(opportunity_id=entity(number), amount=amount, **usual | fields)
 
 
