@@ -56,7 +56,7 @@ class ForecastQuery(Selection, Converting, Exported):
 @router.get(
     "/forecast",
     summary="What a period promises",
-    operation_id="forecast",
+    operation_id="forecast_of_periods",
     response_model=ForecastAnswer,
     responses={**PROBLEMS, 200: {"content": FILES}},
 )

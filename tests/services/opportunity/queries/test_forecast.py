@@ -248,7 +248,8 @@ async def test_submissions_are_seen_by_those_who_see_all_that_is_in_them(ask: As
 async def test_lists_narrow_to_what_is_due_and_to_categories(ask: Ask) -> None:
     ledger = company()
     opened = OpportunityOpened(name="x", process="short", process_version=1)
-    for number, close in ((1, date(2017, 3, 1)), (2, date(2017, 1, 10)), (3, None)):
+    today = day(20).date()  # the close date itself is not over yet
+    for number, close in ((1, today), (2, today - timedelta(days=1)), (3, None), (5, date(2017, 3, 1))):
         ledger.opportunity(number, (opened.model_copy(update={"close_date": close}), day(1)))
     ledger.opportunity(4, (opened, day(1)), (OpportunityLost(reason="price"), day(2)))
     connection = await ask(ledger)
@@ -258,5 +259,5 @@ async def test_lists_narrow_to_what_is_due_and_to_categories(ask: Ask) -> None:
         return sum(row["count"] for row in shown.figures)
 
     counts = [await count(due=name) for name in ("ahead", "overdue", "undated")]
-    assert counts == [1, 1, 1]
-    assert [await count(forecast=("pipeline",)), await count(forecast=("commit", None))] == [3, 0]
+    assert counts == [2, 1, 1]
+    assert [await count(forecast=("pipeline",)), await count(forecast=("commit", None))] == [4, 0]
