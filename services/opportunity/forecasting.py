@@ -22,9 +22,9 @@ async def set_target(work: Work, command: SetTarget, calendar: BusinessCalendar)
 async def submit_forecast(
     work: Work, command: SubmitForecast, holder: Holder, period: Period, snapshot: Snapshot
 ) -> JsonObject:
-    """Under a new id. `snapshot`: as the read models show it."""
+    """Under a new id. `snapshot`: as the read models show it; `earlier`: how many it supersedes."""
     stream, submission_id = holder.stream(period.label), str(new_id())
     made = (await work.state(FORECAST, stream)).state.made
     events = decide_submit(command, holder, period, snapshot, submission_id)
     work.append(FORECAST, stream, *events, occurred_at=command.occurred_at)
-    return {"id": submission_id, "created": True, "supersedes": made}
+    return {"id": submission_id, "created": True, "earlier": made}

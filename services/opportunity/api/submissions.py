@@ -60,16 +60,19 @@ async def submit(
     asking: AskingNow,
 ) -> Response:
     """For a period that has not ended, as everything stands now. It is never changed; the next one supersedes it."""
-    (await organisation.known([body])).check([body])
-    _check_migrated(body, command)
-    at = body.occurred_at or asking.now
-    period = open_period(body.period, command.backend.calendar, at)
-    holder = await _holder(body, command, asking)
-    view = View(asking.scope, asking.now, body.occurred_at, calendar=command.backend.calendar)
-    kept = await snapshot(asking.connection, view, holder, period)
+    known = await organisation.known([body])
+    calendar = command.backend.calendar
 
     async def decide(work: Work) -> JsonObject:
-        return await submit_forecast(work, body, holder, period, kept)
+        # All of it here: whoever asks again under the same key gets the first answer, also when the period is over.
+        known.check([body])
+        _check_migrated(body, command)
+        period = open_period(body.period, calendar, body.occurred_at or asking.now)
+        holder = await _holder(body, command, asking)
+        view = View(asking.scope, asking.now, body.occurred_at, calendar=calendar)
+        return await submit_forecast(
+            work, body, holder, period, await snapshot(asking.connection, view, holder, period)
+        )
 
     location = f"{request.scope.get('root_path', '')}/forecast/submissions/"
     return await command.run(body, decide, status=201, location=location)

@@ -259,6 +259,10 @@ async def test_a_seller_sees_and_submits_their_own_and_nobody_elses(house: House
         for_team = {"period": "2199-Q1", "team_id": house.ids["west"]}
         await refused(await olga.post("/forecast/submissions", json=for_team), 403, "not_led")
         made = await done(olga, "/forecast/submissions", {"period": "2199-Q1"}, status=201)
+        once = {"Idempotency-Key": "forecast of the spring"}
+        again = [await olga.post("/forecast/submissions", json={"period": "2199-Q2"}, headers=once) for _ in range(2)]
+        assert again[0].json()["id"] == again[1].json()["id"] != made["id"]
+        assert again[1].headers["Idempotency-Replayed"] == "true"
         assert (await got(olga, f"/forecast/submissions/{made['id']}"))["holder"]["name"] == "olga"
 
 

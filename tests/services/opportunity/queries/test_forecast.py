@@ -38,6 +38,7 @@ from shared.kit.money import Money
 from shared.service.visibility import EVERYTHING, NOTHING, Scope
 from tests.services.opportunity.deals import SEEN
 from tests.services.opportunity.queries.conftest import Ask
+from tests.services.opportunity.queries.test_pipeline import BY_STAGE, entered
 from tests.services.opportunity.queries.world import (
     NOW,
     OWNERS,
@@ -243,6 +244,20 @@ async def test_submissions_are_seen_by_those_who_see_all_that_is_in_them(ask: As
     assert await sees(BOB, teams=(one, other)) == [entity(0xF02)]
     assert await one_submission(connection, NOTHING, entity(0xF01)) == (True, None)
     assert await one_submission(connection, EVERYTHING, entity(0xF09)) == (False, None)
+
+
+async def test_the_funnel_of_twenty_eight_makes_eleven_twelve_and_five(ask: Ask) -> None:
+    ledger, number = company(), 0
+    for stage, many in enumerate(BY_STAGE, 1):
+        for _ in range(many):
+            number += 1
+            entered(ledger, number, stage, Money(minor=100, currency="CNY"))
+            ledger.opportunity(number, (CloseDateSet(close_date=date(2017, 3, 1)), day(3)))
+    shown = await expectation(await ask(ledger), view(as_of=day(4)), [], QUARTERS)
+    counts = {row["category"]: row["count"] for row in shown.figures}
+    assert counts == {"pipeline": 11, "best_case": 12, "commit": 5}
+    wins = [sum(row[name] for row in shown.figures) for name in ("low_minor", "high_minor")]
+    assert wins == [680, 985]  # each worth 100: a hundred is a win expected
 
 
 async def test_lists_narrow_to_what_is_due_and_to_categories(ask: Ask) -> None:
