@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -50,6 +51,7 @@ class Name(StrEnum):
 
 
 ServiceName = Annotated[Name, typer.Argument(help="Which service.", show_default=False)]
+DAYS = ["%Y-%m-%d"]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 KNOWN = (
     PostgresUnavailable,
@@ -302,6 +304,22 @@ def import_crm_csv(
     from services.importing import import_crm
 
     run(lambda settings: import_crm(settings, folder, mapping, dry_run, findings, json))
+
+
+@app.command()
+def backtest(
+    gate: Annotated[str | None, typer.Argument(help="A stored gate.", show_default=False)] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Of the gate; default: its last one.")] = None,
+    rule: Annotated[Path | None, typer.Option(help="A file with a rule (YAML or JSON), instead of a gate.")] = None,
+    first: Annotated[datetime | None, typer.Option("--from", formats=DAYS, help="The first day of acts.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=DAYS, help="The last day of acts.")] = None,
+    json: Json = False,
+) -> None:
+    """Try a rule on everything that is on record: what it would have fired on, and how that ended."""
+    from services.backtesting import backtest as try_rule
+
+    days = (first.date() if first else None, last.date() if last else None)
+    run(lambda settings: try_rule(settings, gate, version, rule, days, json))
 
 
 @app.command()

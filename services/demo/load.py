@@ -24,6 +24,8 @@ from services.account.domain.product import ProductInput
 from services.account.domain.team import TeamInput, TeamPerson
 from services.account.domain.values import Reference
 from services.demo.company import Company, Role, company, notes
+from services.demo.gates import tell_gates
+from services.demo.judged import define_judging, tell_judgements
 from services.demo.stories import stories
 from services.demo.telling import Ids, Step, tell
 from services.imports.run import Services
@@ -31,6 +33,7 @@ from services.opportunity.commands import anyone, change, claim_id, define_proce
 from services.opportunity.domain.opportunity.opening import OpenOpportunity
 from services.opportunity.domain.process import DEFAULT_PROCESS, DEFAULT_PROCESS_KEY
 from services.opportunity.entities import CLAIM
+from services.opportunity.gating import define_default_book
 from shared.eventstore.commands import CommandContext, Commands, Decide, Outcome
 from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
@@ -98,6 +101,9 @@ class _Loading:
             self._advance(1)
             await self._process()
             await self._stories(ids)
+            midnight = self._calendar.start_of_day(self._today)
+            await tell_gates(self._gates, self._company, SYSTEM, midnight)
+            await tell_judgements(self._gates, SYSTEM, midnight)
         complete = await self._note("complete", {"last": self._result.last})
         self._result.last = complete.answer["last"]
         self._advance(self._total - self._done)
@@ -121,6 +127,11 @@ class _Loading:
 
         context = self._context("process", self._moment(FOUNDED))
         self._took("opportunity", await self._services.opportunity.run(context, {}, decide))
+        await self._gates("gates/book", SYSTEM, self._moment(FOUNDED), define_default_book)
+        await self._gates("judging", SYSTEM, self._moment(FOUNDED), define_judging)
+
+    async def _gates(self, name: str, actor: str, at: datetime, decide: Decide) -> None:
+        self._took("opportunity", await self._services.opportunity.run(self._context(name, at, actor), {}, decide))
 
     async def _organisation(self) -> Ids:
         """Those above come before those below: the files list them so."""

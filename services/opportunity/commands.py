@@ -5,10 +5,17 @@ id: it opens it when nobody has that id, else it changes only what differs.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from services.opportunity.domain.assessment.scoring import Assess
+from services.opportunity.domain.gates.book import BOOK
+from services.opportunity.domain.gates.evaluate import Gates
+from services.opportunity.domain.opportunity.concessions import GrantConcessions
 from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide, earliest
 from services.opportunity.domain.opportunity.opening import OpenOpportunity, decide_open
+from services.opportunity.domain.opportunity.outcome import Win
+from services.opportunity.domain.opportunity.progress import GiveCommitment, ReachMilestone, SkipStage
 from services.opportunity.domain.opportunity.state import OpportunityState, late
 from services.opportunity.domain.opportunity.terms import (
     AgreeLineItems,
@@ -20,15 +27,21 @@ from services.opportunity.domain.opportunity.terms import (
     Rename,
 )
 from services.opportunity.domain.process import DefineProcess, SalesProcess, decide_define_process
-from services.opportunity.entities import CLAIM, OPPORTUNITY, PROCESS
+from services.opportunity.entities import CLAIM, GATE_BOOK, OPPORTUNITY, PROCESS
+from services.opportunity.judging import latest_model
 from shared.contracts.opportunity import ExternalIdClaimed, ExternalIdLinked
 from shared.contracts.refusal import refuse
 from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
+from shared.kit.calendar import BusinessCalendar
 from shared.kit.ids import new_id
 
 May = Callable[[OpportunityState], None]
 """Raises RefusedError (kind forbidden, or missing where one may not even know) when the caller may not act on it."""
+
+
+GATED = (ReachMilestone, GiveCommitment, SkipStage, Win, GrantConcessions)
+"""Commands that can lead to what gates guard."""
 
 
 def anyone(state: OpportunityState) -> None:
@@ -74,14 +87,24 @@ async def open_opportunity(
     return {"opportunity_id": opportunity_id, "created": True}
 
 
-async def change(work: Work, opportunity_id: str, commands: Sequence[Change], may: May) -> JsonObject:
-    """Decide one command after the other, all in one append; the first refusal refuses them all."""
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """In which roles somebody acts, and by whose calendar days are counted: what gates and the authority matrix ask."""
+
+    roles: frozenset[str] = frozenset()
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
+
+
+async def change(
+    work: Work, opportunity_id: str, commands: Sequence[Change], may: May, acting: Acting | None = None
+) -> JsonObject:
+    """Decide one command after the other, all in one append; the first refusal refuses them all. The gates in force bind."""
     loaded = await work.state(OPPORTUNITY, opportunity_id, must_exist=True)
     work.primary = OPPORTUNITY.stream_id(opportunity_id)
     may(loaded.state)
     process = await process_of(work, loaded.state.process, loaded.state.process_version)
     for command in commands:
-        await _apply(work, opportunity_id, command, process)
+        await _apply(work, opportunity_id, command, process, acting or Acting())
     return {"opportunity_id": opportunity_id}
 
 
@@ -153,10 +176,20 @@ def differences(state: OpportunityState, wanted: OpenOpportunity) -> list[TermsC
     return found
 
 
-async def _apply(work: Work, opportunity_id: str, command: Any, process: SalesProcess) -> None:
+async def _apply(
+    work: Work, opportunity_id: str, command: Any, process: SalesProcess, acting: Acting | None = None
+) -> None:
+    """`acting` None: what is said of another system's deals, which no gate here stood before."""
     state = (await work.state(OPPORTUNITY, opportunity_id)).state
     moment = command.occurred_at or work.context.occurred_at or work.context.now
-    events = decide(state, command, Circumstances(process, moment, work.context.actor, work.context.now))
+    model = await latest_model(work) if isinstance(command, Assess) else None
+    given = Circumstances(process, moment, work.context.actor, work.context.now, model=model)
+    if acting is not None:
+        given = replace(given, roles=acting.roles)
+    if acting is not None and isinstance(command, GATED):
+        book = (await work.state(GATE_BOOK, BOOK)).state
+        given = replace(given, gates=Gates(book, work.context.now, acting.calendar))
+    events = decide(state, command, given)
     work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
 
 

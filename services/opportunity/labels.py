@@ -6,6 +6,7 @@ Names of stages, milestones and criteria are not here: they are data of their sa
 from collections.abc import Mapping
 from typing import Final
 
+from services.opportunity import forecast_labels, gate_labels, pipeline_labels
 from shared.web.language import Language
 
 Words = Mapping[str, tuple[str, str]]
@@ -46,6 +47,9 @@ ACTIONS: Final[Words] = {
     "account": ("Assign the account", "指定客户"),
     "name": ("Rename", "重命名"),
     "comment": ("Comment", "评论"),
+    "assessment": ("Assess", "评估商机"),
+    "effort": ("Record effort", "记录投入"),
+    **forecast_labels.ACTIONS,
     "flags": ("Say what is doubtful", "标记疑点"),
     "pause": ("Pause", "暂停"),
     "resume": ("Resume", "恢复"),
@@ -53,6 +57,7 @@ ACTIONS: Final[Words] = {
     "lose": ("Lose", "丢单"),
     "abandon": ("Abandon", "放弃"),
     "reopen": ("Reopen", "重新打开"),
+    "concession": ("Concede something", "给予让步"),
 }
 EVENTS: Final[Words] = {
     "opportunity.opened": ("Opened", "建立商机"),
@@ -82,6 +87,10 @@ EVENTS: Final[Words] = {
     "opportunity.stage_regressed": ("Gone back", "退回阶段"),
     "opportunity.buying_stage_observed": ("Buying stage observed", "观察到采购阶段"),
     "opportunity.risk_decided": ("Risk decided", "风险已决策"),
+    "opportunity.assessed": ("Assessed", "评估商机"),
+    "opportunity.effort_spent": ("Effort spent", "投入精力"),
+    "opportunity.assessment_model_defined": ("Assessment model defined", "定义评估模型"),
+    "opportunity.anomaly_limits_defined": ("Limits defined", "定义异常上限"),
     "opportunity.won": ("Won", "赢单"),
     "opportunity.lost": ("Lost", "丢单"),
     "opportunity.abandoned": ("Abandoned", "放弃"),
@@ -89,6 +98,9 @@ EVENTS: Final[Words] = {
     "opportunity.resumed": ("Resumed", "恢复"),
     "opportunity.reopened": ("Reopened", "重新打开"),
     "opportunity.process_defined": ("Sales process defined", "定义销售流程"),
+    **forecast_labels.EVENTS,
+    **gate_labels.EVENTS,
+    **pipeline_labels.EVENTS,
 }
 EVIDENCE: Final[Words] = {
     "note": ("Note", "说明"),
@@ -99,9 +111,30 @@ EVIDENCE: Final[Words] = {
     "criterion": ("Success criterion", "成功标准"),
 }
 RISK_DECISIONS: Final[Words] = {"catch_up": ("Catch up", "追赶"), "give_up": ("Give up", "放弃")}
+PRIORITIES: Final[Words] = {
+    "A": ("A: all-out", "A：全力投入"),
+    "B": ("B: controlled effort", "B：适度投入"),
+    "C": ("C: watch", "C：关注"),
+    "D": ("D: last", "D：最后"),
+}
+ASSESSMENT_DECISIONS: Final[Words] = {
+    "pursue": ("Pursue", "继续跟进"),
+    "lower_effort": ("Lower the effort", "降低投入"),
+    "drop": ("Drop", "放弃"),
+}
+FORECASTS: Final[Words] = forecast_labels.CATEGORIES
+ANOMALIES: Final[Words] = {
+    "stalled": ("Stalled", "停滞"),
+    "slipping": ("Slipping", "一再推迟"),
+    "out_of_sync": ("Out of sync", "与客户不同步"),
+    "early_near_close": ("Big, early and near its close date", "大额商机临近成交仍处早期"),
+    "piled_up": ("Piled up in one stage", "堆积在同一阶段"),
+    "nothing_new": ("Nothing new", "没有新商机"),
+}
 GROUPS: Final[Words] = {
     "state": ("Funnel state", "漏斗状态"),
     "stage": ("Stage", "阶段"),
+    "synchrony": ("Synchrony", "同步性"),
     "owner": ("Owner", "负责人"),
     "team": ("Team", "团队"),
     "account": ("Account", "客户"),
@@ -182,9 +215,26 @@ REFUSALS: Final[Words] = {
     "unmatched_stages": ("Stages do not answer each other", "阶段不对应"),
     "falling_probability": ("Falling probability", "概率下降"),
     "missing_criterion": ("A success criterion is missing", "缺少成功标准"),
+    "no_model": ("No assessment model", "缺少评估模型"),
+    "decision_missing": ("A decision is missing", "缺少决定"),
+    "reason_missing": ("A reason is missing", "缺少理由"),
+    "score_missing": ("A score is missing", "缺少评分"),
+    "unknown_factor": ("Unknown factor", "未知评估因素"),
+    "score_off_scale": ("Off the scale", "评分超出范围"),
+    "nothing_spent": ("Nothing was spent", "没有投入"),
+    "effort_below_zero": ("More than was spent", "超过已投入"),
+    "bad_factors": ("Wrong number of factors", "评估因素数量错误"),
+    "bad_scale": ("No scale", "评分范围错误"),
+    "bad_threshold": ("Threshold off the scale", "门槛超出评分范围"),
+    "bad_priorities": ("Wrong rules of priority", "优先级规则错误"),
+    "bad_shares": ("Shares do not add up", "份额之和不为百分之百"),
+    "duplicate_currency": ("The same currency twice", "币种重复"),
     "bad_gap": ("Malformed gap", "差距设置错误"),
     "bad_key": ("Malformed key", "流程代码格式错误"),
     "bad_idempotency_key": ("Malformed Idempotency-Key", "幂等键格式错误"),
+    **forecast_labels.REFUSALS,
+    **gate_labels.REFUSALS,
+    **pipeline_labels.REFUSALS,
 }
 LABELS: Final[Mapping[str, Words]] = {
     "outcome": OUTCOMES,
@@ -194,12 +244,18 @@ LABELS: Final[Mapping[str, Words]] = {
     "event": EVENTS,
     "evidence": EVIDENCE,
     "risk_decision": RISK_DECISIONS,
+    "priority": PRIORITIES,
+    "assessment_decision": ASSESSMENT_DECISIONS,
+    "anomaly": ANOMALIES,
     "group_by": GROUPS,
     "belonging": BELONGING,
     "period": PERIODS,
     "role": ROLES,
     "flag": FLAGS,
     "refusal": REFUSALS,
+    **forecast_labels.LABELS,
+    **gate_labels.LABELS,
+    "bar": pipeline_labels.BARS,
 }
 
 

@@ -121,6 +121,8 @@ async def migrate_service(service: Service, dsn: str, log: Log, secret: bytes, c
     async with open_backend(service, dsn, log, secret, calendar, store_connections=2, read_connections=2) as backend:
         await migrate_projections(backend.engine)
         await migrate_scheduler(backend.engine)
+        if service.prepare is not None:
+            await service.prepare(backend.engine)
         for topic in service.topics:
             await log.create_topic(topic)
         for projection in service.projections:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.event import Contract
 from shared.eventstore.commands import Commands
@@ -14,17 +15,19 @@ from shared.scheduler.worker import DueRule
 from shared.service.visibility import Find, nobody
 
 Seed = Callable[[Commands, Clock], Awaitable[None]]
-DueRules = Callable[[Commands], Sequence[DueRule]]
+Prepare = Callable[[AsyncEngine], Awaitable[None]]
+DueRules = Callable[[Commands, AsyncEngine], Sequence[DueRule]]
 
 
-def no_rules(_: Commands) -> Sequence[DueRule]:
+def no_rules(_: Commands, __: AsyncEngine) -> Sequence[DueRule]:
     return ()
 
 
 @dataclass(frozen=True)
 class Service:
     """`find` tells whose records a login may see, from the read models `found_in`. `seed` issues the commands that every
-    installation begins with; it runs at each migration, so they have fixed command ids."""
+    installation begins with; it runs at each migration, so they have fixed command ids. `prepare` makes tables that are neither
+    facts nor read models, where they are missing."""
 
     name: str
     title: str
@@ -37,6 +40,7 @@ class Service:
     reactors: tuple[Reactor, ...] = ()
     due_rules: DueRules = no_rules
     seed: Seed | None = None
+    prepare: Prepare | None = None
 
     @property
     def topics(self) -> tuple[str, ...]:

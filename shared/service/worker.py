@@ -26,7 +26,7 @@ class Worker:
         self.relay = Relay(backend.dsn, backend.store, backend.log, service.contract)
         acting = [ReactSink(backend.engine, reactor, backend.commands) for reactor in service.reactors]
         self._runner = Runner(backend.engine, backend.log, service.projections, worker_id, backend.bell, acting)
-        rules = service.due_rules(backend.commands)
+        rules = service.due_rules(backend.commands, backend.engine)
         self._scheduler = Scheduler(backend.engine, rules, backend.clock) if rules else None
         self._stop_seconds = stop_seconds
 

@@ -1,7 +1,7 @@
 """Which opportunities a question is about: filters, the moment on both clocks, whose they count as."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -12,8 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.api.defined import check_processes
 from services.opportunity.domain.process import Synchrony
+from services.opportunity.projections.deal_control import deal_control
+from services.opportunity.projections.forecasts import forecasts
+from services.opportunity.projections.gate_effects import gate_effects
+from services.opportunity.projections.gates import gates
 from services.opportunity.projections.organisation import organisation
 from services.opportunity.projections.processes import processes
+from services.opportunity.projections.rates import rates
 from services.opportunity.projections.timeline import timeline
 from services.opportunity.queries.view import RESULT, WORK_LIST, Belonging, Filters, View
 from shared.contracts.opportunity import Code, FunnelState
@@ -36,7 +41,13 @@ def _currency(value: str) -> str:
 
 AHEAD = timedelta(minutes=5)  # clocks differ a little
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
-Connection = Annotated[AsyncConnection, Depends(reading(timeline, processes, organisation), scope="function")]
+Connection = Annotated[
+    AsyncConnection,
+    Depends(
+        reading(timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects),
+        scope="function",
+    ),
+]
 # One pattern and not a choice of types, so that what is wrong is named by the parameter alone.
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 IdOrNone = Annotated[str, Field(pattern=f"^(none|{_UUID})$", examples=["0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d"])]
@@ -47,6 +58,8 @@ _SEVERAL = 100
 _WHOSE = (
     "Whose it is for owner, team and account: whose it is `now`, or whose it was `then`: when it ended, or at `as_of`."
 )
+PriorityOrNone = Literal["A", "B", "C", "D", "none"]
+ForecastOrNone = Literal["pipeline", "best_case", "commit", "closed", "omitted", "none"]
 OutcomeCode = Literal["open", "paused", "won", "lost", "abandoned"]
 
 
@@ -66,8 +79,10 @@ class Clocks(BaseModel):
     )
 
 
-class Selection(Clocks):
+class Narrowing(BaseModel):
     """Filters; each may be given several times and narrows to any of its values. `none`: those that have none."""
+
+    model_config = ConfigDict(extra="forbid")
 
     owner: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
     team: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
@@ -95,8 +110,25 @@ class Selection(Clocks):
         max_length=200,
         description="Words that must all occur, in Chinese or Latin; parts of words will do.",
     )
-    updated_after: Moment | None = Field(default=None, description="Recorded after this moment.")
+    closing: str | None = Field(
+        default=None,
+        max_length=20,
+        description="Expected to close within this period of the business calendar.",
+        examples=["2017-Q4"],
+    )
     belonging: Belonging = Field(default=WORK_LIST, description=_WHOSE)
+
+
+class Selection(Narrowing, Clocks):
+    """Filters, at a moment on both clocks."""
+
+    updated_after: Moment | None = Field(default=None, description="Recorded after this moment.")
+    priority: list[PriorityOrNone] = Field(
+        default=[], max_length=5, description="By close date and probability on the day; `none`: what has ended."
+    )
+    forecast: list[ForecastOrNone] = Field(
+        default=[], max_length=6, description="What may be counted on; `none`: what ended, and was not won."
+    )
 
 
 class Choice(Selection):
@@ -145,15 +177,29 @@ class Asking:
 
         Raises RefusedError (kind input) for a process, and for the code of a stage, that nobody has defined.
         """
-        await check_processes(self.connection, ask.process, [one for one in ask.stage if not one.isdigit()])
         return View(
             scope=self.scope,
             now=self.now,
             as_of=self.moment(ask.as_of, "as_of"),
             known_at=self.moment(ask.known_at, "known_at"),
-            filters=filters or filters_of(ask),
+            filters=await self.chosen(ask, filters),
             belonging=ask.belonging,
+            calendar=self.backend.calendar,
         )
+
+    async def chosen(self, ask: Narrowing, filters: Filters | None = None) -> Filters:
+        """The filters, what they name being known. Raises as `view`, and ProblemError 400 for what is no period."""
+        await check_processes(self.connection, ask.process, [one for one in ask.stage if not one.isdigit()])
+        found = filters or filters_of(ask)
+        return found if ask.closing is None else replace(found, closing=self.days_of(ask.closing, "closing"))
+
+    def days_of(self, label: str, field: str) -> tuple[date, date]:
+        """The first and the last day of a period. Raises ProblemError 400 for what is none."""
+        try:
+            period = self.backend.calendar.parse(label)
+        except ValueError as error:
+            raise bad_request("bad_period", str(error), field=field, expected="such as 2017-Q4") from None
+        return period.first_day, period.last_day
 
     def period(self, ask: Within) -> Period:
         """Raises ProblemError 400 for what is no period, and for a period that ends before it begins."""
@@ -174,12 +220,12 @@ class Asking:
         start, end = calendar.start_of_day(first), calendar.end_of_day(last)
         return Period("day", f"{first}/{last}", start, end, first, last)
 
-    def list_link(self, ask: Selection, **chosen: Any) -> str:
-        """The list of the rows behind a figure: the same question, narrowed to what the figure counts."""
+    def list_link(self, ask: Narrowing | Clocks, to: str = "/opportunities", **chosen: Any) -> str:
+        """The list (at the path `to`) of the rows behind a figure: the same question, narrowed to what the figure counts."""
         said = ask.model_dump(mode="json", include=_SHARED)
         said = {name: value for name, value in said.items() if value not in (None, "", [])} | chosen
         asked = {name: _text(value) for name, value in said.items()}
-        return f"{self.root}/opportunities?{urlencode(asked, doseq=True)}"
+        return f"{self.root}{to}?{urlencode(asked, doseq=True)}" if asked else f"{self.root}{to}"
 
 
 async def _asking(
@@ -192,7 +238,7 @@ AskingNow = Annotated[Asking, Depends(_asking)]
 _SHARED = set(Choice.model_fields)
 
 
-def filters_of(ask: Selection) -> Filters:
+def filters_of(ask: Narrowing) -> Filters:
     return Filters(
         owner=_ids(ask.owner),
         team=_ids(ask.team),
@@ -207,7 +253,9 @@ def filters_of(ask: Selection) -> Filters:
         currency=_ids(ask.currency),
         flag=tuple(ask.flag),
         q=ask.q,
-        updated_after=ask.updated_after,
+        updated_after=ask.updated_after if isinstance(ask, Selection) else None,
+        priority=_ids(ask.priority) if isinstance(ask, Selection) else (),
+        forecast=_ids(ask.forecast) if isinstance(ask, Selection) else (),
     )
 
 

@@ -1,15 +1,19 @@
 """Changing an opportunity: a route for each step, made from one table, and several steps in one append."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from services.opportunity.api.references import OrganisationNow
-from services.opportunity.api.roles import MAY_COMMAND, check_migration
+from services.opportunity.api.roles import MAY_COMMAND, MAY_CONCEDE, check_migration
 from services.opportunity.api.steps import STEPS, Step
-from services.opportunity.commands import change
+from services.opportunity.commands import Acting, change
+from services.opportunity.domain.gates.evaluate import GateRefusedError
+from services.opportunity.domain.opportunity.concessions import GrantConcessions
 from services.opportunity.domain.opportunity.decide import Change
+from services.opportunity.gating import record_stop
 from services.opportunity.visibility import within
 from shared.contracts.opportunity import Code, EntityId
 from shared.eventstore.commands import Work
@@ -17,6 +21,8 @@ from shared.eventstore.types import JsonObject
 from shared.web.commanding import ANSWERS, Commander, Commanding
 
 router = APIRouter(tags=["opportunities: changing"], dependencies=[MAY_COMMAND])
+conceding = APIRouter(tags=["opportunities: changing"], dependencies=[MAY_CONCEDE])
+"""Terms of payment are also for finance to grant: how far is told by the authority matrix."""
 OpportunityId = Annotated[EntityId, Path(description="The opportunity.")]
 
 
@@ -71,10 +77,26 @@ async def _carry_out(
 
     async def decide(work: Work) -> JsonObject:
         known.check(commands, prefix)
-        answer = await change(work, opportunity_id, commands, within(command.scope))
+        acting = Acting(command.caller.roles, command.backend.calendar)
+        answer = await change(work, opportunity_id, commands, within(command.scope), acting)
         return {"id": answer["opportunity_id"]}
 
-    return await command.run(body, decide)
+    try:
+        return await command.run(body, decide)
+    except GateRefusedError as refusal:
+        await _record_stop(opportunity_id, body, command, refusal)
+        raise
+
+
+async def _record_stop(opportunity_id: str, body: BaseModel, command: Commander, refusal: GateRefusedError) -> None:
+    """Under an id made from that of what was refused: a retry of it counts once."""
+    context = command.context
+    if context.dry_run:
+        return
+    command_id = None if context.command_id is None else f"{context.command_id}/gates"
+    following = replace(context, command_id=command_id, if_match=None, occurred_at=None)
+    told = {"path": command.path, "body": body.model_dump(mode="json", exclude_unset=True)}
+    await command.backend.commands.run(following, told, lambda work: record_stop(work, opportunity_id, refusal))
 
 
 def _add(step: Step) -> None:
@@ -94,7 +116,8 @@ def _add(step: Step) -> None:
     chosen.__annotations__["body"] = Annotated[model, Body(openapi_examples={"example": {"value": step.example}})]
     if step.code is not None:
         chosen.__annotations__["code"] = Annotated[Code, Path(alias=step.code, description="What is taken back.")]
-    router.add_api_route(
+    target = conceding if step.command is GrantConcessions else router
+    target.add_api_route(
         f"/opportunities/{{opportunity_id}}/{step.path}",
         chosen,
         methods=["POST"],

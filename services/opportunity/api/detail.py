@@ -4,15 +4,20 @@ from datetime import date, datetime
 
 from pydantic import BaseModel
 
-from services.opportunity import labels
+from services.opportunity import gate_labels, labels
 from services.opportunity.api.asking import Asking
+from services.opportunity.api.control import DealControl, control_of
+from services.opportunity.api.gate_words import GateSays, says
 from services.opportunity.api.names import Named, NamesOf, names_of
 from services.opportunity.api.rows import Coded, Stage, coded, stage_of
+from services.opportunity.domain.gates.evaluate import Gates
+from services.opportunity.domain.gates.preview import preview
 from services.opportunity.domain.opportunity.stages import Kind
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import SalesProcess
+from services.opportunity.queries.gates import read_book
 from services.opportunity.queries.page import OpportunityPage
-from shared.contracts.opportunity import Evidence, Requirement
+from shared.contracts.opportunity import Concession, Evidence, Requirement
 from shared.kit.money import Money
 from shared.web.language import Language, label
 
@@ -42,6 +47,16 @@ class Line(BaseModel):
     product: Named
     quantity: int
     unit_price: Money | None
+
+
+class ConcessionItem(BaseModel):
+    """The latest word on a kind of concession. `granted_as`: in which role it was within somebody's authority."""
+
+    kind: Coded
+    concession: Concession
+    reason: str
+    reduction_bp: int | None
+    granted_as: str | None
 
 
 class Standing(BaseModel):
@@ -90,6 +105,9 @@ class OpportunityDetail(BaseModel):
     missing: list[MissingItem]
     actions: list[ActionItem]
     evidence: list[EvidenceItem]
+    control: DealControl
+    concessions: list[ConcessionItem]
+    gates: list[GateSays]
     as_of: datetime | None
     known_at: datetime | None
 
@@ -97,7 +115,8 @@ class OpportunityDetail(BaseModel):
 async def detail_of(
     opportunity_id: str, found: OpportunityPage, asking: Asking, as_of: datetime | None, known_at: datetime | None
 ) -> OpportunityDetail:
-    """Actions are what the opportunity allows; whether the caller's role does is told when it is tried."""
+    """Actions are what the opportunity allows; whether the caller's role does is told when it is tried. What the gates say of what
+    may be tried next is told of now alone."""
     state, process, language = found.state, found.process, asking.language
     calendar = asking.backend.calendar
     today = calendar.day_of(as_of or asking.now)
@@ -144,9 +163,19 @@ async def detail_of(
             for one in found.position.actions
         ],
         evidence=_evidence(state, process, language),
+        control=await control_of(found, asking, as_of),
+        concessions=_concessions(state, language),
+        gates=await _gates(found, asking) if as_of is None and known_at is None else [],
         as_of=as_of,
         known_at=known_at,
     )
+
+
+async def _gates(found: OpportunityPage, asking: Asking) -> list[GateSays]:
+    book = (await read_book(asking.connection)).book
+    gates = Gates(book, asking.now, asking.backend.calendar)
+    said = preview(found.state, found.process, gates)
+    return [says(one, asking.language, asking.root) for one in said]
 
 
 def _standing(found: OpportunityPage, language: Language, days_in_stage: int) -> Standing:
@@ -167,6 +196,19 @@ def _standing(found: OpportunityPage, language: Language, days_in_stage: int) ->
         decision_due=at.decision_due,
         risk_decision=None if decision is None else coded(labels.RISK_DECISIONS, decision, language),
     )
+
+
+def _concessions(state: OpportunityState, language: Language) -> list[ConcessionItem]:
+    return [
+        ConcessionItem(
+            kind=coded(gate_labels.ACTS, kind, language),
+            concession=granted.concession,
+            reason=granted.reason,
+            reduction_bp=granted.reduction_bp,
+            granted_as=granted.granted_as,
+        )
+        for kind, granted in sorted(state.concessions.items())
+    ]
 
 
 def _lines(state: OpportunityState, names: NamesOf) -> list[Line]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -27,7 +27,7 @@ class FunnelQuery(Choice):
     group_by: list[GroupBy] = Field(
         default=["state"],
         min_length=1,
-        max_length=7,
+        max_length=8,
         description="Several make a figure for each combination. Stages are always told apart by process.",
     )
     outcome: list[OutcomeCode] = Field(
@@ -36,6 +36,9 @@ class FunnelQuery(Choice):
         description="Default: open and paused; all of them when grouped by outcome.",
     )
     belonging: Belonging = Field(default=RESULT, description="Whose it counts as: whose it was `then`, or is `now`.")
+
+
+Q = TypeVar("Q", bound=FunnelQuery)
 
 
 class Worth(BaseModel):
@@ -71,11 +74,7 @@ class Funnel(BaseModel):
 
 @router.get("/funnel", summary="What stands where", operation_id="funnel", responses=PROBLEMS)
 async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Funnel:
-    by = list(dict.fromkeys(ask.group_by))
-    if "stage" in by and "process" not in by:
-        by.insert(by.index("stage"), "process")
-    if not ask.outcome and "outcome" not in by:
-        ask = ask.model_copy(update={"outcome": STANDING})
+    ask, by = settled(ask)
     view = await asking.view(ask)
     rows = await counts(asking.connection, view, by)
     names = await labeller(asking.connection, asking.language, rows)
@@ -88,6 +87,16 @@ async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Fun
         totals=totals_of(summed(rows)),
         drill=asking.list_link(ask),
     )
+
+
+def settled(ask: Q) -> tuple[Q, list[GroupBy]]:
+    """What is counted unless it was said otherwise, and the groups: a stage belongs to a process."""
+    by = list(dict.fromkeys(ask.group_by))
+    if "stage" in by and "process" not in by:
+        by.insert(by.index("stage"), "process")
+    if not ask.outcome and "outcome" not in by:
+        ask = ask.model_copy(update={"outcome": STANDING})
+    return ask, by
 
 
 def _figures(

@@ -19,6 +19,7 @@ from shared.web.language import Language, label
 FILTER_OF: Mapping[GroupBy, str] = {
     "state": "state",
     "stage": "stage",
+    "synchrony": "synchrony",
     "owner": "owner",
     "team": "team",
     "account": "only_account",
@@ -55,6 +56,8 @@ class Labeller:
                 return Group(value=value, label=label(defined.names, self.language, value) if defined else value)
             case "state":
                 return Group(value=value, label=word(labels.FUNNEL_STATES, value, self.language))
+            case "synchrony":
+                return Group(value=value, label=word(labels.SYNCHRONY, value, self.language))
             case "outcome":
                 return Group(value=value, label=word(labels.OUTCOMES, value, self.language))
         named = self.names.one(by, value)
@@ -68,7 +71,9 @@ class Labeller:
         return label(stage.names, self.language, stage.code)
 
 
-async def labeller(connection: AsyncConnection, language: Language, rows: Sequence[RowMapping]) -> Labeller:
+async def labeller(
+    connection: AsyncConnection, language: Language, rows: Sequence[RowMapping | Mapping[str, Any]]
+) -> Labeller:
     """For rows that have some of the groups as columns."""
     ids = {kind: [row[kind] for row in rows if kind in row] for kind in ("owner", "team", "account")}
     return Labeller(language, await names_of(connection, language, ids), await latest_processes(connection))

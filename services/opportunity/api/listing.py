@@ -5,20 +5,23 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.opportunity.api.asking import AskingNow, Choice, filters_of
+from services.opportunity.api.asking import Asking, AskingNow, Choice, filters_of
 from services.opportunity.api.cursors import after_of
+from services.opportunity.api.listing_file import all_rows, columns
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.api.rows import OpportunityRow, Totals, row_maker, totals_of
 from services.opportunity.queries.cohort import Cohort, Stay
 from services.opportunity.queries.listing import SORT_COLUMNS, After, Order, SortBy, page, totals
-from services.opportunity.queries.moment import By
+from services.opportunity.queries.moment import By, Due
 from services.opportunity.queries.view import Filters
-from shared.contracts.opportunity import EntityId
+from shared.contracts.opportunity import EntityId, Priority
 from shared.kit.moments import Moment
+from shared.kit.money import Currency
 from shared.web.commanding import PROBLEMS
+from shared.web.export import FILES, AcceptedNow, Exported, export
 from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
 from shared.web.problems import bad_request
 from shared.web.reading import PlainText
@@ -26,7 +29,7 @@ from shared.web.reading import PlainText
 router = APIRouter(tags=["opportunities: reading"], dependencies=[MAY_READ])
 Sort = Literal[
     "updated", "-updated", "opened", "-opened", "name", "-name", "amount", "-amount", "close_date", "-close_date",
-    "stage", "-stage",
+    "stage", "-stage", "priority", "-priority",
 ]  # fmt: skip
 Said = Annotated[PlainText, Field(max_length=4_000)]
 Place = Annotated[str, Field(max_length=20, pattern="^[a-z0-9_]+$")]
@@ -38,6 +41,7 @@ _VALUES: Mapping[SortBy, Any] = {
     "amount": _Whole,
     "close_date": date,
     "stage": Annotated[int, Field(ge=0, le=1000)],
+    "priority": Priority,
 }
 
 
@@ -51,6 +55,13 @@ class Figure(Choice):
     competitor: list[Said] = Field(default=[], max_length=20, description="Who won it instead; empty: nobody named.")
     closed_from: Moment | None = Field(default=None, description="Ended then or later.")
     closed_before: Moment | None = None
+    due: Due | None = Field(
+        default=None, description="Open or paused, and the close date is to come, over (`overdue`), or unknown."
+    )
+    judged_closing: str | None = Field(
+        default=None, max_length=20, description="Open or paused, and judged by a manager to close in this period."
+    )
+    judged_currency: list[Currency] = Field(default=[], max_length=20, description="In which it is judged.")
     cohort_by: By | None = None
     cohort_place: Place | None = Field(default=None, description="A stage's number, or a funnel state.")
     cohort_from: Moment | None = None
@@ -61,7 +72,7 @@ class Figure(Choice):
     stay_running: bool = False
 
 
-class ListQuery(Figure):
+class ListQuery(Figure, Exported):
     """Which opportunities, in which order, which page."""
 
     sort: Sort = Field(default="-updated", description="A leading minus: downwards. Rows without a value come last.")
@@ -79,11 +90,23 @@ class OpportunityList(Page[OpportunityRow]):
     known_at: datetime | None
 
 
-@router.get("/opportunities", summary="List opportunities", operation_id="opportunities", responses=PROBLEMS)
-async def opportunities(ask: Annotated[ListQuery, Query()], asking: AskingNow) -> OpportunityList:
+@router.get(
+    "/opportunities",
+    summary="List opportunities",
+    operation_id="opportunities",
+    response_model=OpportunityList,
+    responses={**PROBLEMS, 200: {"content": FILES}},
+)
+async def opportunities(
+    ask: Annotated[ListQuery, Query()], asking: AskingNow, accepted: AcceptedNow
+) -> OpportunityList | Response:
     """Those that the caller may see: one's own, those of one's teams and of all below teams that one leads."""
-    view, order = await asking.view(ask, _filters(ask)), Order.parse(ask.sort)
-    question = ["opportunities", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
+    view, order = await asking.view(ask, _filters(ask, asking)), Order.parse(ask.sort)
+    form = ask.format or accepted
+    if form != "json":
+        rows_of_all = all_rows(asking, view, order)
+        return await export(form, "opportunities", columns(asking), rows_of_all, asking.backend.calendar.time_zone)
+    question = ["opportunities", ask.model_dump(mode="json", exclude={"cursor", "limit", "format"})]
     values = after_of(question, ask.cursor, _VALUES[order.by] | None, EntityId)
     after = None if values is None else After(values[0], values[1])
     found = await page(asking.connection, view, order, ask.limit + 1, after)
@@ -99,13 +122,16 @@ async def opportunities(ask: Annotated[ListQuery, Query()], asking: AskingNow) -
     )
 
 
-def _filters(ask: Figure) -> Filters:
+def _filters(ask: Figure, asking: Asking) -> Filters:
     return replace(
         filters_of(ask),
         reason=tuple(said or None for said in ask.reason),
         competitor=tuple(said or None for said in ask.competitor),
         closed_from=ask.closed_from,
         closed_before=ask.closed_before,
+        due=ask.due,
+        judged_closing=None if ask.judged_closing is None else asking.days_of(ask.judged_closing, "judged_closing"),
+        judged_currency=tuple(ask.judged_currency),
         cohort=_cohort(ask),
         stay=Stay(ask.stay_by, ask.stay_place, ask.stay_running) if ask.stay_by and ask.stay_place else None,
     )

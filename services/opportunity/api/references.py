@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Request
 from sqlalchemy import literal, select, union_all
 
+from services.opportunity.domain.forecast.submission import SubmitForecast
+from services.opportunity.domain.forecast.targets import SetTarget
 from services.opportunity.domain.opportunity import terms
 from services.opportunity.domain.opportunity.opening import OpenOpportunity
 from services.opportunity.projections.organisation import account, organisation, person, product, team
@@ -94,6 +96,15 @@ def _named(command: Any, at: str) -> Iterator[Reference]:
             yield Reference("owner", named, f"{at}owner_id")
         case terms.AssignTeam(team_id=str(named)):
             yield Reference("team", named, f"{at}team_id")
+        case SetTarget(holder_kind="person", holder_id=str(named)):
+            yield Reference("owner", named, f"{at}holder_id")
+        case SetTarget(holder_kind="team", holder_id=str(named)):
+            yield Reference("team", named, f"{at}holder_id")
+        case SubmitForecast():
+            if command.person_id is not None:
+                yield Reference("owner", command.person_id, f"{at}person_id")
+            if command.team_id is not None:
+                yield Reference("team", command.team_id, f"{at}team_id")
         case terms.AgreeLineItems():
             yield from _lines(command.line_items, at)
         case OpenOpportunity():

@@ -5,14 +5,17 @@ from typing import Any
 
 from fastapi import Depends
 
+from services.opportunity.domain.gates.waiver import MAY_DECIDE
 from services.opportunity.domain.opportunity.progress import AssertProgress
 from shared.contracts.refusal import Reason, RefusedError
 from shared.web.auth import Caller, needs
 
 COMMANDING = ("seller", "manager", "executive", "operations", "integration")
 MAY_COMMAND = Depends(needs(*COMMANDING))
+MAY_CONCEDE = Depends(needs(*COMMANDING, "finance"))
 MAY_READ = Depends(needs(*COMMANDING, "finance"))
 MAY_DEFINE = Depends(needs("operations", "executive"))
+MAY_DECIDE_WAIVERS = Depends(needs(*sorted(MAY_DECIDE)))
 MIGRATING = frozenset({"operations", "integration"})
 
 

@@ -45,6 +45,13 @@ class Totals(BaseModel):
     sums: list[Sum]
 
 
+class Judged(BaseModel):
+    """What a manager expects instead; null: as it is on record."""
+
+    amount: Money | None
+    close_date: date | None
+
+
 class OpportunityRow(BaseModel):
     """`stage`: the working stage, completed + 1. Probabilities in per cent. Days by the business calendar, at `as_of`."""
 
@@ -64,12 +71,20 @@ class OpportunityRow(BaseModel):
     synchrony: Coded
     decision_due: bool = Field(description="It is at risk, and nobody has decided to catch up or to give up.")
     funnel_state: Coded
+    priority: Coded | None = Field(description="By close date and probability on the day; null: it has ended.")
+    forecast: Coded | None = Field(description="What may be counted on; null: it ended, and was not won.")
+    judged: Judged | None = Field(description="A manager's word beside; null: nobody has another in mind.")
     outcome: Coded
     outcome_since: datetime
     reason: str | None
     competitor: str | None
     amount: Money | None
     close_date: date | None
+    pushed_out: int = Field(description="How often the close date was put off.")
+    assessment: int | None = Field(description="The latest total, in hundredths of a point.")
+    assessment_decision: Coded | None
+    visits: int = Field(description="Spent on it so far.")
+    minutes: int = Field(description="Working time spent on it so far.")
     flags: list[Coded]
     external_ids: dict[str, str]
     opened_at: datetime
@@ -115,12 +130,20 @@ class RowMaker:
             synchrony=coded(labels.SYNCHRONY, found["synchrony"], language),
             decision_due=found["decision_due"],
             funnel_state=coded(labels.FUNNEL_STATES, found["funnel_state"], language),
+            priority=coded_or_none(labels.PRIORITIES, found["priority"], language),
+            forecast=coded_or_none(labels.FORECASTS, found["forecast"], language),
+            judged=judged_in(found),
             outcome=coded(labels.OUTCOMES, found["outcome"], language),
             outcome_since=found["outcome_since"],
             reason=found["reason"],
             competitor=found["competitor"],
             amount=amount,
             close_date=found["close_date"],
+            pushed_out=len(found["pushed_out_at"]),
+            assessment=found["assessment_total"],
+            assessment_decision=coded_or_none(labels.ASSESSMENT_DECISIONS, found["assessment_decision"], language),
+            visits=found["visits"],
+            minutes=found["minutes"],
             flags=[coded(labels.FLAGS, flag, language) for flag in found["flags"]],
             external_ids=found["external_ids"],
             opened_at=found["opened_at"],
@@ -129,6 +152,15 @@ class RowMaker:
             days_in_stage=(today - calendar.day_of(found["stage_since"])).days,
             version=found["version"],
         )
+
+
+def judged_in(found: RowMapping) -> Judged | None:
+    if found["judged_minor"] is None and found["judged_close_date"] is None:
+        return None
+    amount = None
+    if found["judged_currency"] is not None:
+        amount = Money(minor=found["judged_minor"], currency=found["judged_currency"])
+    return Judged(amount=amount, close_date=found["judged_close_date"])
 
 
 async def row_maker(asking: Asking, found: Sequence[RowMapping], as_of: datetime | None) -> RowMaker:
@@ -155,6 +187,10 @@ def stage_of(stages: Sequence[SellingStage | BuyingStage], number: int, language
 
 def coded(words: Words, code: str, language: Language) -> Coded:
     return Coded(code=code, label=word(words, code, language))
+
+
+def coded_or_none(words: Words, code: str | None, language: Language) -> Coded | None:
+    return None if code is None else coded(words, code, language)
 
 
 def totals_of(rows: Iterable[Mapping[str, Any] | RowMapping]) -> Totals:

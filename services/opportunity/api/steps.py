@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+from services.opportunity.domain.assessment import effort, scoring
+from services.opportunity.domain.assessment.model import DEFAULT_MODEL
 from services.opportunity.domain.commands import Command
-from services.opportunity.domain.opportunity import outcome, progress, terms
+from services.opportunity.domain.forecast import category
+from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 
 _EVIDENCE = {"kind": "note", "note": "Visit report of 12 March: three departments present"}
 _UUID = "0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d"
+_SCORES = {factor.code: 2 for factor in DEFAULT_MODEL.factors}
 _CNY = {"minor": 125_000_00, "currency": "CNY"}
 
 
@@ -77,6 +81,22 @@ STEPS = (
     Step("name", terms.Rename, "Rename it", {"name": "Bottling line 3 · 灌装三线"}),
     Step("comments", terms.Comment, "Comment on it", {"text": "They ask for a second visit · 客户要求再次拜访"}),
     Step("flags", terms.Flag, "Say what is doubtful about it, complete", {"flags": ["amount_unlikely"]}),
+    Step(
+        "assessment", scoring.Assess, "Assess it: a score for every factor, and what is made of a poor total",
+        {"scores": _SCORES, "decision": "lower_effort", "reason": "A rival wrote the specification"},
+    ),
+    Step("effort", effort.SpendEffort, "Say what was spent on it", {"visits": 1, "minutes": 90}),
+    Step(
+        "forecast", category.Forecast, "Say what may be counted on; a manager's judgement beside",
+        {"category": "best_case", "judgement": {"amount": _CNY, "close_date": "2026-12-15", "note": "They will haggle"}},
+    ),
+    Step(
+        "concessions", concessions.GrantConcessions, "Concede something to the customer, within one's authority",
+        {
+            "concessions": [{"kind": "discount", "discount_bp": 300}, {"kind": "payment_terms", "payment_days": 0}],
+            "reason": "They pay before delivery",
+        },
+    ),
     Step("pause", outcome.Pause, "Pause it", {"reason": "The budget is frozen until autumn"}),
     Step("resume", outcome.Resume, "Resume it", {}),
     Step("win", outcome.Win, "Win it", {"amount": _CNY, "evidence": _EVIDENCE}),

@@ -55,6 +55,7 @@ def fact_row(e: Recorded[Any]) -> Row:
 
 
 def span_row(opportunity_id: str, state: OpportunityState, valid_from: datetime) -> Row:
+    judged = state.judgement and state.judgement.amount
     return {
         "opportunity_id": opportunity_id,
         "valid_from": valid_from,
@@ -74,6 +75,15 @@ def span_row(opportunity_id: str, state: OpportunityState, valid_from: datetime)
         "stage_since": state.stage_since,
         "buying_stage": state.buying_stage,
         "risk_decision": state.risk_decision,
+        "assessment_total": state.assessment and state.assessment.total,
+        "assessment_decision": state.assessment and state.assessment.decision,
+        "visits": state.visits,
+        "minutes": state.minutes,
+        "forecast_chosen": state.forecast,
+        "judged_minor": judged and judged.minor,
+        "judged_currency": judged and judged.currency,
+        "judged_close_date": state.judgement and state.judgement.close_date,
+        "pushed_out_at": list(state.pushed_out_at),
         "amount_minor": state.amount and state.amount.minor,
         "currency": state.amount and state.amount.currency,
         "close_date": state.close_date,

@@ -37,6 +37,7 @@ fact = timeline.table(
     Column("actor", Text, nullable=False),
     Column("correlation_id", UUID(as_uuid=False), nullable=False),
     Column("causation_id", UUID(as_uuid=False)),
+    Index("fact_effort", "occurred_at", postgresql_where="type_name = 'opportunity.effort_spent'"),
 )
 
 # Lists page by page, and their totals.
@@ -74,6 +75,15 @@ span = timeline.table(
     Column("stage_since", DateTime(timezone=True), nullable=False),
     Column("buying_stage", Integer, nullable=False),
     Column("risk_decision", Text),
+    Column("assessment_total", Integer),
+    Column("assessment_decision", String(12)),
+    Column("visits", Integer, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("forecast_chosen", String(10)),
+    Column("judged_minor", BigInteger),
+    Column("judged_currency", String(3)),
+    Column("judged_close_date", Date),
+    Column("pushed_out_at", ARRAY(DateTime(timezone=True)), nullable=False),
     Column("amount_minor", BigInteger),
     Column("currency", String(3)),
     Column("close_date", Date),
@@ -86,8 +96,23 @@ span = timeline.table(
     Index("span_as_of", "valid_from", "valid_to", postgresql_where="known_to = '9999-01-01+00'"),
 )
 
-PROCESS_EVENTS = {"opportunity.process_defined", "opportunity.external_id_claimed"}
-OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in PROCESS_EVENTS)
+OF_OTHER_STREAMS = {
+    "opportunity.process_defined",
+    "opportunity.external_id_claimed",
+    "opportunity.exchange_rate_quoted",
+    "opportunity.gate_defined",
+    "opportunity.gate_retired",
+    "opportunity.authority_defined",
+    "opportunity.gates_proved",
+    "opportunity.waiver_requested",
+    "opportunity.waiver_approved",
+    "opportunity.waiver_refused",
+    "opportunity.assessment_model_defined",
+    "opportunity.anomaly_limits_defined",
+    "opportunity.target_set",
+    "opportunity.forecast_submitted",
+}
+OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in OF_OTHER_STREAMS)
 
 
 @timeline.on(*OF_AN_OPPORTUNITY)

@@ -14,11 +14,12 @@ from services.opportunity.queries.moment import OPEN, By
 from services.opportunity.queries.view import View, held_by, seen, visible
 from shared.contracts.opportunity import FunnelState
 
-GroupBy = Literal["state", "stage", "owner", "team", "account", "process", "outcome"]
+GroupBy = Literal["state", "stage", "synchrony", "owner", "team", "account", "process", "outcome"]
 
 GROUP_COLUMNS: dict[GroupBy, str] = {
     "state": "funnel_state",
     "stage": "working_stage",
+    "synchrony": "synchrony",
     "owner": "owner_id",
     "team": "team_id",
     "account": "account_id",
@@ -38,18 +39,16 @@ async def counts(connection: AsyncConnection, view: View, by: Sequence[GroupBy])
     """
     rows = seen(view)
     groups: list[ColumnElement[Any]] = [rows.c[GROUP_COLUMNS[name]].label(name) for name in by]
-    doubled = (rows.c.probability_low + rows.c.probability_high) * rows.c.amount_minor  # per cent of twice the money
-    weighted = (doubled + 100) // 200  # whole numbers all the way: money is never a float
     statement = (
         select(
             *groups,
             rows.c.currency,
             func.count().label("count"),
-            _money(func.sum(rows.c.amount_minor)).label("amount_minor"),
-            _money(func.sum(weighted)).label("weighted_minor"),
+            whole(func.sum(rows.c.amount_minor)).label("amount_minor"),
+            whole(func.sum(weighted(rows))).label("weighted_minor"),
         )
         .group_by(*groups, rows.c.currency)
-        .order_by(*(_in_order(group) for group in groups), rows.c.currency.asc().nulls_last())
+        .order_by(*(in_order(group) for group in groups), rows.c.currency.asc().nulls_last())
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -79,7 +78,7 @@ async def conversion(
             func.percentile_cont(0.5).within_group(days).filter(further).label("days_median"),
         )
         .group_by(*groups)
-        .order_by(*(_in_order(group) for group in groups))
+        .order_by(*(in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -115,7 +114,7 @@ async def time_in_stage(connection: AsyncConnection, view: View, by: By = "stage
         )
         .select_from(stay.join(rows, rows.c.opportunity_id == stay.c.opportunity_id))
         .group_by(*groups)
-        .order_by(*(_in_order(group) for group in groups))
+        .order_by(*(in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
 
@@ -130,12 +129,18 @@ async def leakage(
     why = (rows.c.outcome, rows.c.reason, rows.c.competitor, rows.c.currency)
     groups = (*_place(rows, by, GROUP_COLUMNS[by]), *why)
     statement = (
-        select(*groups, func.count().label("count"), _money(func.sum(rows.c.amount_minor)).label("amount_minor"))
+        select(*groups, func.count().label("count"), whole(func.sum(rows.c.amount_minor)).label("amount_minor"))
         .where(rows.c.outcome.in_(("lost", "abandoned")))
         .group_by(*groups)
-        .order_by(func.count().desc(), *(_in_order(group) for group in groups))
+        .order_by(func.count().desc(), *(in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
+
+
+def weighted(rows: Subquery) -> ColumnElement[int]:
+    """An opportunity's money times the middle of its probability range, in whole minor units."""
+    doubled = (rows.c.probability_low + rows.c.probability_high) * rows.c.amount_minor  # per cent of twice the money
+    return (doubled + 100) // 200  # whole numbers all the way: money is never a float
 
 
 def _place(rows: Subquery, by: By, column: str) -> tuple[ColumnElement[Any], ...]:
@@ -144,11 +149,13 @@ def _place(rows: Subquery, by: By, column: str) -> tuple[ColumnElement[Any], ...
     return (rows.c.process, place) if by == "stage" else (place,)
 
 
-def _in_order(group: ColumnElement[Any]) -> ColumnElement[Any]:
+def in_order(group: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What a group is sorted by: funnel states from the top down, those without one last."""
     if group.name != "state":
         return group.asc().nulls_last()
     return case({state: place for place, state in enumerate(FROM_THE_TOP)}, value=group)
 
 
-def _money(total: ColumnElement[Any]) -> ColumnElement[int]:
+def whole(total: ColumnElement[Any]) -> ColumnElement[int]:
+    """A sum as a whole number: of nothing, 0."""
     return cast(func.coalesce(total, 0), BigInteger)

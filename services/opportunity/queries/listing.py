@@ -1,6 +1,6 @@
 """Lists of opportunities with totals, in a stated order, page by page; and the board, which is a list per column."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.queries.view import View, amounts, seen
 
-SortBy = Literal["updated", "opened", "name", "amount", "close_date", "stage"]
+SortBy = Literal["updated", "opened", "name", "amount", "close_date", "stage", "priority"]
 SORT_COLUMNS: dict[SortBy, str] = {
     "updated": "updated_at",
     "opened": "opened_at",
@@ -18,6 +18,7 @@ SORT_COLUMNS: dict[SortBy, str] = {
     "amount": "amount_minor",
     "close_date": "close_date",
     "stage": "working_stage",
+    "priority": "priority",
 }
 
 
@@ -57,6 +58,15 @@ async def page(
     """The next `limit` rows of the view in this order."""
     rows = seen(view)
     return (await connection.execute(_ordered(rows, order, after).limit(limit))).mappings().all()
+
+
+async def in_chunks(
+    connection: AsyncConnection, view: View, order: Order, size: int
+) -> AsyncIterator[Sequence[RowMapping]]:
+    """All rows of the view in this order, `size` at a time; asked for once."""
+    found = await connection.stream(_ordered(seen(view), order, None))
+    async for chunk in found.mappings().partitions(size):
+        yield chunk
 
 
 async def totals(connection: AsyncConnection, view: View) -> Sequence[RowMapping]:

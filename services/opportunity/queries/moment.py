@@ -1,14 +1,17 @@
 """Conditions on the two times, and what a span's numbers mean under its sales process: the parts of all questions."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, literal_column, null, or_
 
-from services.opportunity.projections.processes import buying_stage, definition
+from services.opportunity.domain.forecast.category import BY_FUNNEL_STATE
+from services.opportunity.projections.processes import buying_stage, definition, selling_stage
 from services.opportunity.projections.timeline import span
 
 By = Literal["stage", "state"]
+Due = Literal["ahead", "overdue", "undated"]
 OPEN = ("open", "paused")
 CLOSED = ("won", "lost", "abandoned")
 # Written out, not a parameter: the partial indexes of `span` serve only what the planner can see.
@@ -46,12 +49,50 @@ def decision_due(of: FromClause) -> ColumnElement[bool]:
     return and_(synchrony(of) == "at_risk", of.c.outcome.in_(OPEN), of.c.risk_decision.is_(None))
 
 
+def forecast_category(of: FromClause) -> ColumnElement[Any]:
+    """As `domain.forecast` has it; NULL for what ended otherwise than won; needs `buying_stage` joined."""
+    derived = case(dict(BY_FUNNEL_STATE), value=buying_stage.c.funnel_state)
+    ended = of.c.outcome.in_(CLOSED)
+    return case((of.c.outcome == "won", "closed"), (ended, null()), else_=func.coalesce(of.c.forecast_chosen, derived))
+
+
+def due(close_date: ColumnElement[Any], today: date) -> Mapping[Due, ColumnElement[bool]]:
+    return {"ahead": close_date >= today, "overdue": close_date < today, "undated": close_date.is_(None)}
+
+
+def judged(of: FromClause) -> ColumnElement[bool]:
+    """Has a manager another amount or close date in mind? A note alone changes no figure."""
+    return or_(of.c.judged_minor.is_not(None), of.c.judged_close_date.is_not(None))
+
+
+def judged_close(of: FromClause) -> ColumnElement[Any]:
+    return func.coalesce(of.c.judged_close_date, of.c.close_date)
+
+
+def judged_currency(of: FromClause) -> ColumnElement[Any]:
+    return func.coalesce(of.c.judged_currency, of.c.currency)
+
+
 def of_definition(of: FromClause) -> ColumnElement[bool]:
     return and_(definition.c.key == of.c.process, definition.c.version == of.c.process_version)
 
 
 def of_process(stage: FromClause, of: FromClause, number: ColumnElement[Any]) -> ColumnElement[bool]:
     return and_(stage.c.key == of.c.process, stage.c.version == of.c.process_version, stage.c.number == number)
+
+
+def with_probability(
+    source: FromClause, of: FromClause
+) -> tuple[FromClause, tuple[ColumnElement[int], ColumnElement[int]]]:
+    """`source` joined with the stages around where a span stands, and its probability range in per cent (R1, R2), as far as it
+    has not ended."""
+    before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
+    source = source.outerjoin(before, of_process(before, of, of.c.completed_stage))
+    source = source.outerjoin(inside, of_process(inside, of, of.c.completed_stage + 1))
+    completed = func.coalesce(before.c.probability_after, 0)
+    entered = of.c.entered_stage.is_not(None)
+    reached = case((entered, func.coalesce(inside.c.probability_after, completed)), else_=completed)
+    return source, (completed, reached)
 
 
 def placed(by: By) -> tuple[FromClause, ColumnElement[Any], ColumnElement[int]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.opportunity.domain.anomalies.opportunity import Stretch
 from services.opportunity.domain.opportunity.page import Position, position
 from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
 from services.opportunity.domain.process import SalesProcess
@@ -24,13 +25,15 @@ HistoryOrder = Literal["recorded", "occurred"]
 
 @dataclass(frozen=True, slots=True)
 class OpportunityPage:
-    """`version`: of the last fact that counts at this moment; `updated_at`: when the latest of them became known."""
+    """`version`: of the last fact that counts at this moment; `updated_at`: when the latest of them became known. `history`: how
+    it was from moment to moment, up to `state`."""
 
     state: OpportunityState
     process: SalesProcess
     position: Position
     version: int
     updated_at: datetime
+    history: tuple[Stretch, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,17 @@ async def page(
     """
     statement = select(fact).where(*_within(opportunity_id, as_of, known_at))
     rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
-    state = INITIAL
+    state, history = INITIAL, dict[datetime, Stretch]()
     for row in in_business_time(rows):
         state = evolve(state, recorded(row))
+        if state.exists:
+            history[row["occurred_at"]] = Stretch(row["occurred_at"], state)
     if not state.exists:
         return None
     process = await process_of(connection, state.process, state.process_version)
     last = max(row["version"] for row in rows)
-    return OpportunityPage(state, process, position(state, process), last, max(row["recorded_at"] for row in rows))
+    known = max(row["recorded_at"] for row in rows)
+    return OpportunityPage(state, process, position(state, process), last, known, tuple(history.values()))
 
 
 async def process_of(connection: AsyncConnection, key: str, version: int) -> SalesProcess:

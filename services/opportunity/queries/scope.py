@@ -27,6 +27,19 @@ async def scope_of(connection: AsyncConnection, person_id: str, now: datetime) -
     )
 
 
+async def led_teams(connection: AsyncConnection, person_id: str, now: datetime) -> frozenset[str]:
+    """The teams that a person leads now, and all below them."""
+    leads = (membership.c.person_id == person_id, membership.c.role == "manager")
+    holds = (membership.c.valid_from <= now, membership.c.valid_to > now)
+    led = await _ids(connection, select(membership.c.team_id).where(*leads, *holds))
+    return frozenset(await _ids(connection, subtree(team, "team_id", "parent_team_id", led)))
+
+
+async def teams_below(connection: AsyncConnection, team_id: str) -> tuple[str, ...]:
+    """The team and all teams below it; none when there is no such team."""
+    return tuple(sorted(await _ids(connection, subtree(team, "team_id", "parent_team_id", [team_id]))))
+
+
 def subtree(table: Table, id_column: str, parent_column: str, tops: Iterable[str]) -> Select[Any]:
     """The ids of these nodes and of everything below them."""
     below = select(table.c[id_column].label("id")).where(table.c[id_column].in_(sorted(tops))).cte(recursive=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, String, and_, case, cast, func, literal, or_, select, true
 from sqlalchemy.sql.selectable import Subquery
 from sqlalchemy.sql.util import find_tables
 
@@ -15,14 +15,24 @@ from services.opportunity.projections.timeline import span
 from services.opportunity.queries.cohort import Cohort, Stay, entries, stays
 from services.opportunity.queries.moment import (
     CLOSED,
+    OPEN,
+    Due,
     decision_due,
+    due,
+    forecast_category,
     holds,
+    judged,
+    judged_close,
+    judged_currency,
     of_definition,
     of_process,
     synchrony,
+    with_probability,
     working_stage,
 )
+from services.opportunity.queries.priority import LATEST_MODEL, priority
 from services.opportunity.queries.scope import subtree
+from shared.kit.calendar import BusinessCalendar
 from shared.kit.search import terms
 from shared.service.visibility import Scope
 
@@ -37,7 +47,9 @@ class Filters:
     """Every field narrows; empty ones do not. None among the values: those without any.
 
     `stage`: numbers or codes of the working stage. `account` includes the account's whole subtree, `only_account` does not.
-    `closed_from`/`closed_before`: ended within [from, before). `cohort`, `stay`: what a figure of the funnel counts, so that it
+    `closed_from`/`closed_before`: ended within [from, before). `closing`: expected to close within these days, both included.
+    `due`: open or paused, and the close date is to come, over, or unknown. `judged_closing`: open or paused, and judged to close
+    within these days; `judged_currency`: what it is then worth. `cohort`, `stay`: what a figure of the funnel counts, so that it
     can be listed.
     """
 
@@ -50,6 +62,8 @@ class Filters:
     state: tuple[str, ...] = ()
     synchrony: tuple[str, ...] = ()
     decision_due: bool | None = None
+    priority: tuple[str | None, ...] = ()
+    forecast: tuple[str | None, ...] = ()
     outcome: tuple[str, ...] = ()
     currency: tuple[str | None, ...] = ()
     reason: tuple[str | None, ...] = ()
@@ -59,6 +73,10 @@ class Filters:
     updated_after: datetime | None = None
     closed_from: datetime | None = None
     closed_before: datetime | None = None
+    closing: tuple[date, date] | None = None
+    due: Due | None = None
+    judged_closing: tuple[date, date] | None = None
+    judged_currency: tuple[str, ...] = ()
     cohort: Cohort | None = None
     stay: Stay | None = None
 
@@ -78,6 +96,16 @@ class View:
     known_at: datetime | None = None
     filters: Filters = field(default_factory=Filters)
     belonging: Belonging = WORK_LIST
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
+
+    @property
+    def at(self) -> datetime:
+        """The moment that ages and days are counted to."""
+        return self.as_of or self.now
+
+    @property
+    def today(self) -> date:
+        return self.calendar.day_of(self.at)
 
     @property
     def latest(self) -> bool:
@@ -101,21 +129,19 @@ def seen(view: View) -> Subquery:
     ended is certain: 100 for won, 0 for lost and abandoned.
 
     Beside the columns of `span`: working_stage, owner_id, team_id, account_id by `belonging`, account_name, probability_low,
-    probability_high, funnel_state, synchrony, decision_due, sort_name.
+    probability_high, funnel_state, forecast (null: it ended, and was not won), priority (null: it has ended), synchrony,
+    decision_due, sort_name.
     """
-    source, belongs = _belonging(view)
-    before, inside = selling_stage.alias("completed"), selling_stage.alias("working")
+    source, belongs = whose(view.belonging, latest=view.latest)
+    source, (completed, reached) = with_probability(source, span)
     source = (
-        source.outerjoin(before, of_process(before, span, span.c.completed_stage))
-        .outerjoin(inside, of_process(inside, span, span.c.completed_stage + 1))
-        .outerjoin(buying_stage, of_process(buying_stage, span, span.c.buying_stage))
+        source.outerjoin(buying_stage, of_process(buying_stage, span, span.c.buying_stage))
         .outerjoin(definition, of_definition(span))
         .outerjoin(account, account.c.account_id == belongs["account_id"])
     )
-    completed = func.coalesce(before.c.probability_after, 0)
-    entered = span.c.entered_stage.is_not(None)
-    reached = case((entered, func.coalesce(inside.c.probability_after, completed)), else_=completed)
     low, high = _unless_ended(completed), _unless_ended(reached)
+    source = source.outerjoin(LATEST_MODEL, true())
+    rank = priority(span, (low, high), view.today)
     statement = select(
         *(column for column in span.c if not column.name.endswith(("owner_id", "team_id", "account_id"))),
         working_stage(span).label("working_stage"),
@@ -124,18 +150,24 @@ def seen(view: View) -> Subquery:
         low.label("probability_low"),
         high.label("probability_high"),
         buying_stage.c.funnel_state,
+        forecast_category(span).label("forecast"),
+        rank.label("priority"),
         synchrony(span).label("synchrony"),
         decision_due(span).label("decision_due"),
         # The same order on every machine, whatever the database's locale; the name is the first line of what is searched.
         func.split_part(span.c.search, "\n", 1).collate("C").label("sort_name"),
     ).select_from(source)
-    return statement.where(*_chosen(view, belongs)).subquery("seen")
+    ranked = [among(rank, view.filters.priority)] if view.filters.priority else []
+    return statement.where(*_chosen(view, belongs), *ranked).subquery("seen")
 
 
 def amounts(view: View) -> Subquery:
     """Currency and amount_minor of the opportunities of a view, joined only with what its filters speak of: an index may have all
     of it. (The planner would leave out the other joins, but still read the columns that they compare.)"""
-    source, belongs = _belonging(view)
+    if view.filters.priority:  # wants the probability, which most of the joins are for
+        rows = seen(view)
+        return select(rows.c.currency, rows.c.amount_minor).subquery("amounts")
+    source, belongs = whose(view.belonging, latest=view.latest)
     conditions = _chosen(view, belongs)
     spoken_of = {table for one in conditions for table in find_tables(one, check_columns=True)}
     if buying_stage in spoken_of:
@@ -149,7 +181,7 @@ def amounts(view: View) -> Subquery:
 
 def _chosen(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
     mine = _mine(span, view.scope) if view.latest and not view.scope.everything else visible(view.scope)
-    return [holds(span, view.as_of, view.known_at), mine, *_narrowed(view, belongs)]
+    return [holds(span, view.as_of, view.known_at), mine, *narrowed(view, belongs)]
 
 
 def _unless_ended(probability: ColumnElement[int]) -> ColumnElement[int]:
@@ -179,18 +211,20 @@ def held_by(filters: Filters, belongs: dict[str, ColumnElement[Any]]) -> list[Co
     return found
 
 
-def _belonging(view: View) -> tuple[FromClause, dict[str, ColumnElement[Any]]]:
+def whose(belonging: Belonging, *, latest: bool = False) -> tuple[FromClause, dict[str, ColumnElement[Any]]]:
+    """(`span` joined with what says whose it is, the columns that say so). `latest`: only the latest spans are asked for."""
     names = ("owner_id", "team_id", "account_id")
-    if view.belonging == "then":
+    if belonging == "then":
         return span, {name: span.c[f"then_{name}"] for name in names}
-    if view.latest:
+    if latest:
         return span, {name: span.c[name] for name in names}
     now = span.alias("belongs_now")
     source = span.join(now, and_(now.c.opportunity_id == span.c.opportunity_id, holds(now, None, None)))
     return source, {name: now.c[name] for name in names}
 
 
-def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
+def narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
+    """The view's filters as conditions on `span`, joined with `buying_stage`, `definition` and the account that `belongs` names."""
     filters = view.filters
     in_cohort = _in_cohort(view, filters.cohort) if filters.cohort else []
     found = in_cohort if filters.cohort and view.belonging == "then" else [*in_cohort, *held_by(filters, belongs)]
@@ -198,6 +232,8 @@ def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[Column
         (span.c.process, filters.process),
         (buying_stage.c.funnel_state, filters.state),
         (synchrony(span), filters.synchrony),
+        (forecast_category(span), filters.forecast),
+        (judged_currency(span), filters.judged_currency),
         (span.c.outcome, filters.outcome),
         (span.c.currency, filters.currency),
         (span.c.reason, filters.reason),
@@ -218,6 +254,12 @@ def _narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[Column
         found.append(span.c.outcome_since >= filters.closed_from)
     if filters.closed_before:
         found.append(span.c.outcome_since < filters.closed_before)
+    if filters.closing:
+        found.append(span.c.close_date.between(*filters.closing))
+    if filters.due:
+        found += [span.c.outcome.in_(OPEN), due(span.c.close_date, view.today)[filters.due]]
+    if filters.judged_closing:
+        found += [judged(span), span.c.outcome.in_(OPEN), judged_close(span).between(*filters.judged_closing)]
     if filters.stay:
         stood = stays(filters.stay.by, view.as_of, view.known_at, view.now, visible(view.scope))
         there = and_(cast(stood.c.place, String) == filters.stay.place, stood.c.running == filters.stay.running)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.opportunity.domain.assessment.model import AssessmentModel
 from services.opportunity.domain.opportunity import outcome, progress
 from services.opportunity.domain.opportunity.decide import Circumstances, decide
 from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
@@ -87,8 +88,10 @@ SECOND_STAGE = (reach("visited"), commit("shortlisted"), commit("preferred"))
 THIRD_STAGE = (commit("terms"), commit("signed"))
 
 
-def circumstances(now: datetime = LATER, process: SalesProcess = SHORT) -> Circumstances:
-    return Circumstances(process, now, "tester", max(now, LATER))
+def circumstances(
+    now: datetime = LATER, process: SalesProcess = SHORT, model: AssessmentModel | None = None
+) -> Circumstances:
+    return Circumstances(process, now, "tester", max(now, LATER), model=model)
 
 
 def story(*commands: Any, opened: Event = OPENED, process: SalesProcess = SHORT) -> list[Fact]:

@@ -7,7 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from services.opportunity.domain.opportunity import outcome, progress, terms
+from services.opportunity.domain.assessment import effort, scoring
+from services.opportunity.domain.assessment.model import AssessmentModel
+from services.opportunity.domain.forecast.category import Forecast, decide_forecast
+from services.opportunity.domain.gates.evaluate import Gates, gated
+from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 from services.opportunity.domain.opportunity.stages import check_evidence
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import SalesProcess
@@ -37,27 +41,55 @@ TermsCommand = (
     | terms.Flag
 )
 OutcomeCommand = outcome.Win | outcome.Lose | outcome.Abandon | outcome.Pause | outcome.Resume | outcome.Reopen
-Change = Annotated[ProgressCommand | TermsCommand | OutcomeCommand, Field(discriminator="action")]
+AssessmentCommand = scoring.Assess | effort.SpendEffort
+Change = Annotated[
+    ProgressCommand | TermsCommand | OutcomeCommand | AssessmentCommand | concessions.GrantConcessions | Forecast,
+    Field(discriminator="action"),
+]
 
 # What may still be said about an opportunity that has ended: who looks after the record, and what we learned.
-_ALWAYS = (terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, outcome.Reopen)
-_WHILE_PAUSED = (*_ALWAYS, *TermsCommand.__args__, outcome.Resume, outcome.Lose, outcome.Abandon)
+_ALWAYS = (
+    terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, effort.SpendEffort, outcome.Reopen,
+)  # fmt: skip
+_WHILE_PAUSED = (
+    *_ALWAYS,
+    *TermsCommand.__args__,
+    scoring.Assess,
+    Forecast,
+    outcome.Resume,
+    outcome.Lose,
+    outcome.Abandon,
+)
 _IN_ORDER = (*ProgressCommand.__args__, *OutcomeCommand.__args__)
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision depends on beside the state: the opportunity's process, who decides, the business time `now`, and what
-    the `clock` says."""
+    """What a decision depends on beside the state: the opportunity's process, who decides in which `roles`, the business time
+    `now`, and what the `clock` says. `gates`: the rules in force; None: nobody is held to them. `model`: the latest assessment
+    model, for commands that score."""
 
     process: SalesProcess
     now: datetime
     actor: str
     clock: datetime
+    roles: frozenset[str] = frozenset()
+    gates: Gates | None = None
+    model: AssessmentModel | None = None
 
 
 def decide(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
-    """The events that follow from a command; empty: nothing to do. Raises RefusedError with what would be right."""
+    """The events that follow from a command; empty: nothing to do. Raises RefusedError with what would be right.
+
+    What is asserted of a deal that was brought in happened elsewhere: no gate stood before it.
+    """
+    events = _decided(state, command, given)
+    if given.gates is None or isinstance(command, progress.AssertProgress):
+        return events
+    return gated(state, events, given.process, given.gates, given.now)
+
+
+def _decided(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
     if refusal := blocked(state, type(command)) or untimely(state, type(command), given.now):
         raise refusal
     check_evidence(getattr(command, "evidence", None), given.clock)
@@ -81,10 +113,17 @@ def decide(state: OpportunityState, command: Any, given: Circumstances) -> Seque
             return progress.decide_risk(state, command, process)
         case progress.AssertProgress():
             return progress.decide_assert_progress(state, command, process, now, actor)
+        case concessions.GrantConcessions():
+            authority = None if given.gates is None else given.gates.book.authority(given.gates.now)
+            return concessions.decide_concessions(state, command, authority, given.roles)
+        case Forecast():
+            return decide_forecast(state, command, now, actor, given.roles)
         case outcome.Win():
             return outcome.decide_win(state, command, process, now, actor)
         case outcome.Reopen():
             return outcome.decide_reopen(state, command, process)
+        case scoring.Assess():
+            return scoring.decide_assess(state, command, _model(given), now)
     rule = _PLAIN.get(type(command))
     if rule is None:
         raise TypeError(f"{type(command).__name__} is no command on an opportunity")
@@ -106,7 +145,14 @@ _PLAIN: dict[type[Any], Any] = {
     outcome.Abandon: outcome.decide_abandon,
     outcome.Pause: outcome.decide_pause,
     outcome.Resume: outcome.decide_resume,
+    effort.SpendEffort: effort.decide_effort,
 }
+
+
+def _model(given: Circumstances) -> AssessmentModel:
+    if given.model is None:
+        raise refuse("no_model", "nobody has defined an assessment model", expected="POST /assessment-model first")
+    return given.model
 
 
 def blocked(state: OpportunityState, command: type[Any]) -> RefusedError | None:

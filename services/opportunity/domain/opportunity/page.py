@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from services.opportunity.domain.opportunity import outcome, progress, terms
+from services.opportunity.domain.assessment import effort, scoring
+from services.opportunity.domain.forecast.category import Forecast
+from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
 from services.opportunity.domain.opportunity.decide import blocked
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import (
@@ -69,6 +71,10 @@ COMMANDS = (
     terms.AssignAccount,
     terms.Rename,
     terms.Comment,
+    scoring.Assess,
+    effort.SpendEffort,
+    Forecast,
+    concessions.GrantConcessions,
     outcome.Pause,
     outcome.Resume,
     outcome.Win,

@@ -22,7 +22,10 @@ class OpportunityState:
     """`completed_stage` 0 at birth; `entered_stage` is the next one once its milestones are all there, else None (R1).
 
     `since`: for each term, the business time of the latest word on it; a word on an earlier time does not change what is so now.
-    `moved_at`: the business time of the latest step through the two processes, or of the latest outcome.
+    `concessions`: the latest word on each kind; `waivers`: by gate, the one that lasts longest.
+    `moved_at`: the business time of the latest step through the two processes, or of the latest outcome. `visits`, `minutes`: the
+    effort spent so far. `pushed_out_at`: when the close date was put off, in order. `forecast`: the category that was chosen, None:
+    that of its funnel state; `judgement`: a manager's word beside.
     """
 
     exists: bool = False
@@ -49,6 +52,14 @@ class OpportunityState:
     stage_since: datetime = NEVER
     opened_at: datetime = NEVER
     risk_decision: str | None = None
+    assessment: facts.OpportunityAssessed | None = None
+    visits: int = 0
+    minutes: int = 0
+    pushed_out_at: tuple[datetime, ...] = ()
+    forecast: facts.ChosenCategory | None = None
+    judgement: facts.ForecastJudged | None = None
+    concessions: Mapping[str, facts.ConcessionGranted] = field(default_factory=lambda: _NOTHING)
+    waivers: Mapping[str, facts.GateWaived] = field(default_factory=lambda: _NOTHING)
     since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
     moved_at: datetime = NEVER
 
@@ -179,12 +190,56 @@ def _linked(state: OpportunityState, e: facts.ExternalIdLinked, _: datetime) -> 
     return {"external_ids": MappingProxyType({**state.external_ids, e.system: e.external_id})}
 
 
+def _conceded(state: OpportunityState, e: facts.ConcessionGranted, at: datetime) -> Changes:
+    kind = e.concession.kind
+    if late(state, f"concession.{kind}", at):
+        return {}
+    return {
+        "concessions": MappingProxyType({**state.concessions, kind: e}),
+        "since": MappingProxyType({**state.since, f"concession.{kind}": at}),
+    }
+
+
+def _waived(state: OpportunityState, e: facts.GateWaived, _: datetime) -> Changes:
+    known = state.waivers.get(e.gate)
+    if known is not None and (known.expires_at, known.waiver_id) >= (e.expires_at, e.waiver_id):
+        return {}
+    return {"waivers": MappingProxyType({**state.waivers, e.gate: e})}
+
+
 def _fields(*names: str) -> Rule:
     def rule(state: OpportunityState, e: Any, at: datetime) -> Changes:
         newest = {name: getattr(e, name) for name in names if not late(state, name, at)}
         return newest | {"since": MappingProxyType({**state.since, **dict.fromkeys(newest, at)})}
 
     return rule
+
+
+def _pushed_out(state: OpportunityState, e: facts.CloseDatePushedOut, at: datetime) -> Changes:
+    return _fields("close_date")(state, e, at) | {"pushed_out_at": tuple(sorted((*state.pushed_out_at, at)))}
+
+
+def _assessed(state: OpportunityState, e: facts.OpportunityAssessed, at: datetime) -> Changes:
+    if late(state, "assessment", at):
+        return {}
+    return {"assessment": e, "since": MappingProxyType({**state.since, "assessment": at})}
+
+
+def _categorised(state: OpportunityState, e: facts.ForecastCategorised, at: datetime) -> Changes:
+    if late(state, "forecast", at):
+        return {}
+    return {"forecast": e.category, "since": MappingProxyType({**state.since, "forecast": at})}
+
+
+def _judged(state: OpportunityState, e: facts.ForecastJudged, at: datetime) -> Changes:
+    if late(state, "judgement", at):
+        return {}
+    says = e.amount is not None or e.close_date is not None or e.note is not None
+    return {"judgement": e if says else None, "since": MappingProxyType({**state.since, "judgement": at})}
+
+
+def _spent(state: OpportunityState, e: facts.EffortSpent, _: datetime) -> Changes:
+    return {"visits": state.visits + e.visits, "minutes": state.minutes + e.minutes}
 
 
 _RULES: dict[type[Event], Rule] = {
@@ -198,10 +253,16 @@ _RULES: dict[type[Event], Rule] = {
     facts.AmountRaised: _fields("amount"),
     facts.AmountReduced: _fields("amount"),
     facts.CloseDateSet: _fields("close_date"),
-    facts.CloseDatePushedOut: _fields("close_date"),
+    facts.CloseDatePushedOut: _pushed_out,
     facts.CloseDatePulledIn: _fields("close_date"),
     facts.LineItemsAgreed: _fields("line_items"),
     facts.OpportunityFlagged: _fields("flags"),
+    facts.ConcessionGranted: _conceded,
+    facts.GateWaived: _waived,
+    facts.OpportunityAssessed: _assessed,
+    facts.EffortSpent: _spent,
+    facts.ForecastCategorised: _categorised,
+    facts.ForecastJudged: _judged,
 }
 _MOVES: dict[type[Event], Rule] = {
     facts.MilestoneReached: _evidenced("milestone"),

@@ -1,7 +1,7 @@
 """One house for all tests of the API: each test works on accounts and opportunities of its own."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -14,6 +14,19 @@ from tests.services.opportunity.api.house import House, open_house
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(postgres: str) -> AsyncIterator[House]:
+    async with _made(postgres) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def wild_house(postgres: str) -> AsyncIterator[House]:
+    """For who may also change the rules of the house."""
+    async with _made(postgres) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _made(postgres: str) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         addresses = []
         for name in ("account", "opportunity", "log"):

@@ -11,7 +11,8 @@ from shared.web.commanding import POSITION
 from tests.services.opportunity.api.house import House
 
 
-async def test_no_request_makes_the_service_fail(house: House) -> None:
+async def test_no_request_makes_the_service_fail(wild_house: House) -> None:
+    house = wild_house
     async with house.client() as client:
         opened = await house.opened(client)
     known = {

@@ -7,21 +7,28 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.opportunity.domain.opportunity import outcome, progress, terms
-from services.opportunity.domain.opportunity.decide import blocked, decide
+from services.opportunity.domain.assessment import effort, scoring
+from services.opportunity.domain.forecast.category import Forecast, Judgement
+from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
+from services.opportunity.domain.opportunity.decide import Circumstances, blocked, decide
 from services.opportunity.domain.opportunity.page import COMMANDS, position
 from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
 from shared.contracts.event import Recorded
+from shared.contracts.opportunity import Concession
 from shared.contracts.refusal import RefusedError
 from shared.kit.money import Money
 from shared.testing.given import START, history
-from tests.services.opportunity.deals import OPENED, OTHER, OWNER, SEEN, SHORT, circumstances
+from tests.services.opportunity.deals import LATER, OPENED, OTHER, OWNER, SEEN, SHORT, circumstances
+from tests.services.opportunity.domain.gates.rules import MATRIX, gates
+from tests.services.opportunity.judged import MODEL
 
 stages = st.integers(1, 3)
 maybe_stage = st.none() | st.integers(1, 4)
 milestones = st.sampled_from(["called", "priced", "visited"])
 criteria = st.sampled_from(["meeting", "shortlisted", "preferred", "terms", "signed"])
 amounts = st.builds(Money, minor=st.integers(-1, 4), currency=st.sampled_from(["CNY", "USD"]))
+scores = st.fixed_dictionaries({"funding": st.integers(0, 5), "fit": st.integers(0, 6)})
+decisions = st.sampled_from([None, "pursue", "lower_effort", "drop"])
 reasons, evidence = st.just("because"), st.just(SEEN)
 
 COMMAND_STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
@@ -55,6 +62,20 @@ COMMAND_STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     terms.Rename: st.builds(terms.Rename, name=st.sampled_from(["a", "b"])),
     terms.Comment: st.builds(terms.Comment, text=reasons),
     terms.Flag: st.builds(terms.Flag, flags=st.sampled_from([(), ("doubt",)])),
+    scoring.Assess: st.builds(scoring.Assess, scores=scores, decision=decisions, reason=st.none() | reasons),
+    effort.SpendEffort: st.builds(
+        effort.SpendEffort, visits=st.integers(-2, 3), minutes=st.integers(-2, 3), note=st.none() | reasons
+    ),
+    Forecast: st.builds(
+        Forecast,
+        category=st.sampled_from([None, "commit", "omitted", "closed"]),
+        judgement=st.none() | st.builds(Judgement, amount=st.none() | amounts, note=st.none() | reasons),
+    ),
+    concessions.GrantConcessions: st.builds(
+        concessions.GrantConcessions,
+        concessions=st.tuples(st.builds(Concession, kind=st.just("discount"), discount_bp=st.integers(1, 3))),
+        reason=reasons,
+    ),
     outcome.Win: st.builds(outcome.Win, amount=st.none() | amounts, evidence=evidence),
     outcome.Lose: st.builds(outcome.Lose, reason=reasons),
     outcome.Abandon: st.builds(outcome.Abandon, reason=reasons),
@@ -69,6 +90,10 @@ hours = st.just(None) | st.integers(-1, 40)  # an occurred_at of its own, in hou
 histories = st.lists(st.tuples(commands, hours), max_size=30)
 
 
+def _given(moment: datetime) -> Circumstances:
+    return dataclasses.replace(circumstances(moment, model=MODEL), gates=gates(MATRIX), roles=frozenset({"seller"}))
+
+
 def played(steps: list[tuple[Any, int | None]]) -> list[list[Recorded[Any]]]:
     """The facts after each step; refused steps add none. Raises whatever is no refusal."""
     facts: list[Any] = [OPENED]
@@ -79,7 +104,7 @@ def played(steps: list[tuple[Any, int | None]]) -> list[list[Recorded[Any]]]:
     for index, (command, at) in enumerate(steps, 1):
         moment = START + timedelta(hours=index if at is None else at)
         try:
-            decided = decide(state, command, circumstances(moment))
+            decided = decide(state, command, _given(moment))
         except RefusedError as refusal:
             assert refusal.reasons  # noqa: PT017
             continue
@@ -163,7 +188,7 @@ def test_what_the_page_allows_is_what_is_decided(steps: list[tuple[Any, int | No
             assert blocked(state, kind) is None
             continue
         try:
-            decided = decide(state, data.draw(COMMAND_STRATEGIES[kind]), circumstances())
+            decided = decide(state, data.draw(COMMAND_STRATEGIES[kind]), _given(LATER))
         except RefusedError:
             continue
         raise AssertionError(f"{action} is said not to be allowed, and leads to {decided}")
@@ -194,7 +219,7 @@ def test_an_allowed_move_has_a_command_that_is_accepted(steps: list[tuple[Any, i
         moves["retract_commitment"] = progress.RetractCommitment(criterion=code, stage=stage, reason="r")
     for action in position(state, SHORT).actions:
         if action.allowed and action.action in moves:
-            decide(state, moves[action.action], circumstances())
+            decide(state, moves[action.action], _given(LATER))
 
 
 @settings(deadline=None)
@@ -214,7 +239,7 @@ def test_what_was_just_said_is_nothing_to_do_again(steps: list[tuple[Any, int | 
     ]
     for command in again:
         if blocked(state, type(command)) is None:
-            assert list(decide(state, command, circumstances())) == []
+            assert list(decide(state, command, _given(LATER))) == []
 
 
 def test_a_state_cannot_be_changed_in_place() -> None:

@@ -50,4 +50,11 @@ def test_an_action_that_is_not_allowed_says_why() -> None:
     assert actions["milestone"].allowed
     assert (actions["win"].allowed, actions["win"].why_not) == (False, "stages are missing")
     lost = {one.action: one for one in position(state_after(Lose(reason="price")), SHORT).actions}
-    assert [action for action, one in lost.items() if one.allowed] == ["owner", "team", "account", "comment", "reopen"]
+    assert [action for action, one in lost.items() if one.allowed] == [
+        "owner",
+        "team",
+        "account",
+        "comment",
+        "effort",
+        "reopen",
+    ]

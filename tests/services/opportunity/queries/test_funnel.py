@@ -48,6 +48,7 @@ async def listed(connection: AsyncConnection, asked: View) -> tuple[int, int]:
 FILTER_OF: dict[GroupBy, str] = {
     "state": "state",
     "stage": "stage",
+    "synchrony": "synchrony",
     "owner": "owner",
     "team": "team",
     "account": "only_account",

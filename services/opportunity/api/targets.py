@@ -1,0 +1,154 @@
+"""Targets (R2): who is to win how much within which period; every word on record."""
+
+from datetime import date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import RowMapping
+
+from services.opportunity import forecast_labels
+from services.opportunity.api.asking import Asking, AskingNow, Clocks
+from services.opportunity.api.cursors import after_of
+from services.opportunity.api.names import Named, NamesOf, names_of
+from services.opportunity.api.references import OrganisationNow
+from services.opportunity.api.roles import MAY_READ
+from services.opportunity.api.rows import Coded, coded
+from services.opportunity.domain.forecast.targets import SetTarget
+from services.opportunity.forecasting import set_target
+from services.opportunity.queries import targets as queries
+from services.opportunity.queries.scope import led_teams
+from services.opportunity.queries.targets import TargetFilters
+from shared.contracts.opportunity import EntityId, HolderKind
+from shared.contracts.opportunity.forecast import PeriodLabel
+from shared.contracts.refusal import RefusedError, refuse
+from shared.eventstore.commands import Work
+from shared.eventstore.types import JsonObject
+from shared.kit.moments import Moment
+from shared.kit.money import Currency, Money
+from shared.web.auth import needs
+from shared.web.commanding import ANSWERS, PROBLEMS, Commander, Commanding
+from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+
+router = APIRouter(tags=["forecast"])
+MAY_SET = Depends(needs("manager", "executive", "operations"))
+_ASKED = {
+    "holder_kind": "person",
+    "holder_id": "0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d",
+    "period": "2026-Q4",
+    "amount": {"minor": 3_000_000_00, "currency": "CNY"},
+}
+
+
+class TargetQuery(Clocks):
+    """Filters may be given several times. `as_of`: what counted then."""
+
+    holder_kind: list[HolderKind] = Field(default=[], max_length=3)
+    holder: list[EntityId] = Field(default=[], max_length=100, description="People and teams.")
+    period: list[PeriodLabel] = Field(default=[], max_length=100)
+    currency: list[Currency] = Field(default=[], max_length=100)
+    history: bool = Field(default=False, description="Also words that do not count, or not any more.")
+    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+
+
+class TargetItem(BaseModel):
+    """`holder` null: the company. Effective from `effective_from` on, as `actor` said at `recorded_at`. 0: nothing is asked."""
+
+    holder_kind: Coded
+    holder: Named | None
+    period: str
+    first_day: date
+    last_day: date
+    amount: Money
+    note: str | None
+    effective_from: datetime
+    recorded_at: datetime
+    actor: str
+
+
+class TargetPage(Page[TargetItem]):
+    """The last effective first; of each holder, period and currency the word that counts, with `history` all."""
+
+
+@router.get("/targets", summary="Targets", operation_id="targets", dependencies=[MAY_READ], responses=PROBLEMS)
+async def list_targets(ask: Annotated[TargetQuery, Query()], asking: AskingNow) -> TargetPage:
+    """Those of the company, and of people and teams that the caller may see."""
+    question = ["targets", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
+    values = after_of(question, ask.cursor, Moment, Annotated[int, Field(ge=0, le=2**62)])
+    said = ask.model_dump(include={"holder_kind", "holder", "period", "currency"})
+    found = await queries.targets(
+        asking.connection,
+        asking.scope,
+        TargetFilters(**{name: tuple(some) for name, some in said.items()}, history=ask.history),
+        as_of=asking.moment(ask.as_of, "as_of"),
+        known_at=asking.moment(ask.known_at, "known_at"),
+        limit=ask.limit + 1,
+        after=None if values is None else (values[0], values[1]),
+    )
+    rows, cursor = page_of(found, ask.limit, question, lambda row: (row["effective_from"], row["position"]))
+    kinds = {"person": "owner", "team": "team"}
+    ids = {kind: [row["holder_id"] for row in rows if kinds.get(row["holder_kind"]) == kind] for kind in kinds.values()}
+    names = await names_of(asking.connection, asking.language, ids)
+    return TargetPage(items=[_item(row, names, asking) for row in rows], next_cursor=cursor)
+
+
+@router.post(
+    "/targets",
+    summary="Set a target",
+    operation_id="set_target",
+    dependencies=[MAY_SET],
+    **ANSWERS | {"responses": {**PROBLEMS, 201: {"description": "another target than before"}}},
+)
+async def set_one(
+    body: Annotated[SetTarget, Body(openapi_examples={"of a person": {"value": _ASKED}})],
+    command: Commanding,
+    organisation: OrganisationNow,
+    asking: AskingNow,
+) -> Response:
+    """By whoever sees everything; by a manager for people and teams below, never for oneself. What was said before stays on
+    record, and counts as of then."""
+    known = await organisation.known([body])
+    led = frozenset[str]()
+    if command.scope.person_id is not None and not command.scope.everything:
+        led = await led_teams(asking.connection, command.scope.person_id, asking.now)
+
+    async def decide(work: Work) -> JsonObject:
+        known.check([body])
+        check_may_set(body, command, led)
+        return await set_target(work, body, command.backend.calendar)
+
+    return await command.run(body, decide, status=201)
+
+
+def check_may_set(body: SetTarget, command: Commander, led: frozenset[str]) -> None:
+    """Raises RefusedError (kind forbidden)."""
+    scope = command.scope
+    if body.holder_id is not None and body.holder_id == scope.person_id:
+        raise refuse(
+            "own_target",
+            "nobody sets their own target",
+            field="holder_id",
+            expected="a manager above",
+            kind="forbidden",
+        )
+    if scope.everything:
+        return
+    below = led if body.holder_kind == "team" else scope.people if led else frozenset[str]()
+    if body.holder_id not in below:
+        raise _not_led(body.holder_kind)
+
+
+def _not_led(kind: str) -> RefusedError:
+    expected = "executives and operations set it" if kind == "company" else "a manager above, or an executive"
+    return refuse("not_led", f"you do not lead the {kind}", field="holder_id", expected=expected, kind="forbidden")
+
+
+def _item(row: RowMapping, names: NamesOf, asking: Asking) -> TargetItem:
+    same = ("period", "first_day", "last_day", "note", "effective_from", "recorded_at", "actor")
+    return TargetItem(
+        **{name: row[name] for name in same},
+        holder_kind=coded(forecast_labels.HOLDERS, row["holder_kind"], asking.language),
+        holder=names.one("owner" if row["holder_kind"] == "person" else "team", row["holder_id"]),
+        amount=Money(minor=row["minor"], currency=row["currency"]),
+    )

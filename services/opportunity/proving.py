@@ -1,0 +1,63 @@
+"""Every gate is proved to still fire, at set times: what its proofs expect is asked of the code as it is now (R5)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.opportunity.domain.gates.book import BOOK
+from services.opportunity.domain.gates.rule import prove
+from services.opportunity.entities import GATE_BOOK, GATE_PROOFS
+from shared.contracts.opportunity import GateProof, GatesProved
+from shared.eventstore.commands import CommandContext, Commands
+from shared.eventstore.types import JsonObject
+from shared.eventstore.work import Work
+from shared.kit.clock import SystemClock
+from shared.scheduler.due import DueItem, due_table, schedule
+from shared.scheduler.worker import DueRule
+
+RULE = "gate_proofs"
+EVERY = timedelta(days=7)
+
+
+async def prove_gates(work: Work) -> JsonObject:
+    """Those in force now. One fact for all of them; nothing when none has proofs."""
+    book = (await work.state(GATE_BOOK, BOOK)).state
+    await work.state(GATE_PROOFS, BOOK)
+    proofs = tuple(
+        GateProof(
+            gate=gate.key,
+            version=gate.version,
+            proofs=len(gate.rule.proofs),
+            failing=tuple(case.name for case in prove(gate.rule)),
+        )
+        for gate in book.gates(work.context.now)
+        if gate.rule.proofs
+    )
+    if proofs:
+        work.append(GATE_PROOFS, BOOK, GatesProved(gates=proofs))
+    return {"id": BOOK, "gates": len(proofs)}
+
+
+def due_rules(commands: Commands, engine: AsyncEngine) -> Sequence[DueRule]:
+    async def due(context: CommandContext, item: DueItem) -> None:
+        await commands.run(context, {}, prove_gates)
+        async with engine.begin() as connection:
+            await schedule(connection, RULE, item.stream_id, following(max(item.due_at, context.now)))
+
+    return [DueRule(RULE, due)]
+
+
+async def plan_proofs(engine: AsyncEngine) -> None:
+    """The first time, where none is planned."""
+    async with engine.begin() as connection:
+        planned = select(due_table.c.due_at).where(due_table.c.rule == RULE, due_table.c.done_at.is_(None)).limit(1)
+        if await connection.scalar(planned) is None:
+            await schedule(connection, RULE, GATE_PROOFS.stream_id(BOOK), following(SystemClock().now()))
+
+
+def following(moment: datetime) -> datetime:
+    """The beginning of the next Monday (UTC)."""
+    day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + EVERY - timedelta(days=day.weekday())

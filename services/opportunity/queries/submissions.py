@@ -1,0 +1,217 @@
+"""What was submitted as forecasts: lists, one with its lines, and how it compares with what was won."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    and_,
+    any_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.opportunity.projections.forecasts import submission, submission_line
+from services.opportunity.projections.timeline import span
+from services.opportunity.queries.moment import holds, known
+from services.opportunity.queries.priority import day_of, morning
+from services.opportunity.queries.view import visible
+from shared.service.visibility import Scope
+
+BookKey = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionFilters:
+    """Every field narrows; empty ones do not. `standing`: superseded by none, or by one. `within`: their period lies within these
+    days; `ended`: it had ended before this day. `days`: so many lie between the submission and the last day of its period (None: no
+    end), by the calendar of `time_zone`. `stage`: (process, number) in which one of its lines stood, to be won yet."""
+
+    holder_kind: tuple[Literal["person", "team"], ...] = ()
+    holder: tuple[str, ...] = ()
+    period: tuple[str, ...] = ()
+    standing: bool | None = None
+    within: tuple[date, date] | None = None
+    ended: date | None = None
+    days: tuple[int, int | None] | None = None
+    stage: tuple[str, int] | None = None
+    time_zone: str = "UTC"
+
+
+async def submissions(
+    connection: AsyncConnection,
+    scope: Scope,
+    filters: SubmissionFilters,
+    limit: int | None = None,
+    after: tuple[datetime, str] | None = None,
+) -> Sequence[RowMapping]:
+    """The newest first, those of people within the scope, and of teams all of which are; with `standing`."""
+    statement = _seen(scope).where(*_narrowed(filters))
+    order = (submission.c.submitted_at, submission.c.submission_id)
+    if after is not None:
+        bound = [literal(value, column.type) for value, column in zip(after, order, strict=True)]
+        statement = statement.where(tuple_(*order) < tuple_(*bound))
+    statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
+    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return rows
+
+
+async def one_submission(
+    connection: AsyncConnection, scope: Scope, submission_id: str
+) -> tuple[bool, RowMapping | None]:
+    """(whether there is such a submission, its row if it may be seen)."""
+    mine = submission.c.submission_id == submission_id
+    there = await connection.scalar(select(submission.c.version).where(mine))
+    found = await connection.execute(_seen(scope).where(mine))
+    return there is not None, found.mappings().one_or_none()
+
+
+async def lines_of(connection: AsyncConnection, scope: Scope, key: BookKey) -> Sequence[RowMapping]:
+    """In order of close dates; `name` and `outcome` as they are now, null of opportunities that may not be seen any more."""
+    line, now = submission_line, span
+    source = line.outerjoin(
+        now, and_(now.c.opportunity_id == line.c.opportunity_id, holds(now, None, None), visible(scope))
+    )
+    statement = select(line, now.c.name, now.c.outcome).select_from(source)
+    statement = statement.where(line.c.book == key[0], line.c.version == key[1])
+    ordered = statement.order_by(line.c.close_date.asc().nulls_last(), line.c.opportunity_id)
+    return (await connection.execute(ordered)).mappings().all()
+
+
+async def won_within(
+    connection: AsyncConnection, scope: Scope, filters: SubmissionFilters
+) -> Mapping[BookKey, Mapping[str, int]]:
+    """By submission and currency, what its holder had won within the period when the period ended, as known now.
+
+    Whose it was when it was won, whoever sees it now: the same for everybody who sees the submission.
+    """
+    end = morning(submission.c.last_day + 1, filters.time_zone)
+    mine = case(
+        (submission.c.holder_kind == "person", span.c.then_owner_id == submission.c.holder_id),
+        else_=span.c.then_team_id == any_(submission.c.teams),
+    )
+    began = morning(submission.c.first_day, filters.time_zone)
+    won = and_(span.c.outcome == "won", span.c.outcome_since >= began, span.c.outcome_since < end)
+    source = submission.join(span, and_(at_the_end(span, end), won, mine))
+    statement = (
+        select(
+            submission.c.book,
+            submission.c.version,
+            span.c.currency,
+            cast(func.sum(span.c.amount_minor), BigInteger).label("minor"),
+        )
+        .select_from(source)
+        .where(_visible(scope), *_narrowed(filters), span.c.currency.is_not(None))
+        .group_by(submission.c.book, submission.c.version, span.c.currency)
+    )
+    found: dict[BookKey, dict[str, int]] = {}
+    for row in (await connection.execute(statement)).mappings():
+        found.setdefault((row["book"], row["version"]), {})[row["currency"]] = row["minor"]
+    return found
+
+
+async def by_stage(connection: AsyncConnection, scope: Scope, filters: SubmissionFilters) -> Sequence[RowMapping]:
+    """Of the lines that were open when they were submitted, by process, stage and currency (null: without an amount): how many
+    (`lines`, of so many `submissions`), `doubled`: the sum of both bounds of the probability in per cent, `won` within the period;
+    `weighted_minor` against `won_minor`."""
+    line = submission_line
+    end = morning(submission.c.last_day + 1, filters.time_zone)
+    same = and_(line.c.book == submission.c.book, line.c.version == submission.c.version)
+    became = and_(span.c.opportunity_id == line.c.opportunity_id, at_the_end(span, end))
+    won = and_(span.c.outcome == "won", span.c.outcome_since >= morning(submission.c.first_day, filters.time_zone))
+    doubled = line.c.low + line.c.high
+    weighted = (doubled * line.c.amount_minor + 100) // 200
+    statement = (
+        select(
+            line.c.process,
+            line.c.stage,
+            line.c.currency,
+            func.max(line.c.process_version).label("process_version"),
+            func.count().label("lines"),
+            func.count(func.distinct(submission.c.submission_id)).label("submissions"),
+            cast(func.sum(doubled), BigInteger).label("doubled"),
+            func.count().filter(won).label("won"),
+            cast(func.coalesce(func.sum(weighted), 0), BigInteger).label("weighted_minor"),
+            cast(func.coalesce(func.sum(span.c.amount_minor).filter(won, _in_its(line)), 0), BigInteger).label(
+                "won_minor"
+            ),
+        )
+        .select_from(submission.join(line, same).outerjoin(span, became))
+        .where(_visible(scope), *_narrowed(filters), _open(line))
+        .group_by(line.c.process, line.c.stage, line.c.currency)
+        .order_by(line.c.process, line.c.stage, line.c.currency.asc().nulls_last())
+    )
+    return (await connection.execute(statement)).mappings().all()
+
+
+def at_the_end(of: FromClause, end: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The span that held at the last moment before `end`."""
+    return and_(of.c.valid_from < end, of.c.valid_to >= end, known(of, None))
+
+
+def _in_its(line: FromClause) -> ColumnElement[bool]:
+    return span.c.currency == line.c.currency
+
+
+def _has_line(process: str, stage: int) -> ColumnElement[bool]:
+    line = submission_line
+    same = (line.c.book == submission.c.book, line.c.version == submission.c.version)
+    return exists().where(*same, line.c.process == process, line.c.stage == stage, _open(line))
+
+
+def _open(line: FromClause) -> ColumnElement[bool]:
+    return line.c.category.not_in(("closed", "omitted"))
+
+
+def _superseded() -> ColumnElement[bool]:
+    later = submission.alias("later")
+    newer = tuple_(later.c.submitted_at, later.c.version) > tuple_(submission.c.submitted_at, submission.c.version)
+    return exists().where(later.c.book == submission.c.book, newer)
+
+
+def _seen(scope: Scope) -> Select[Any]:
+    return select(submission, (~_superseded()).label("standing")).where(_visible(scope))
+
+
+def _visible(scope: Scope) -> ColumnElement[bool]:
+    if scope.everything:
+        return literal(True)
+    return or_(
+        and_(submission.c.holder_kind == "person", submission.c.holder_id.in_(sorted(scope.people))),
+        and_(submission.c.holder_kind == "team", submission.c.teams.contained_by(sorted(scope.teams))),
+    )
+
+
+def _narrowed(filters: SubmissionFilters) -> list[ColumnElement[bool]]:
+    asked: tuple[tuple[ColumnElement[Any], Sequence[str]], ...] = (
+        (submission.c.holder_kind, filters.holder_kind),
+        (submission.c.holder_id, filters.holder),
+        (submission.c.period, filters.period),
+    )
+    found: list[ColumnElement[bool]] = [column.in_(values) for column, values in asked if values]
+    if filters.standing is not None:
+        found.append(~_superseded() if filters.standing else _superseded())
+    if filters.within is not None:
+        found += [submission.c.first_day >= filters.within[0], submission.c.last_day <= filters.within[1]]
+    if filters.ended is not None:
+        found.append(submission.c.last_day < filters.ended)
+    if filters.days is not None:
+        ahead = submission.c.last_day - day_of(submission.c.submitted_at, filters.time_zone)
+        first, last = filters.days
+        found.append(func.greatest(ahead, 0) >= first if last is None else func.greatest(ahead, 0).between(first, last))
+    if filters.stage is not None:
+        found.append(_has_line(*filters.stage))
+    return found

@@ -1,0 +1,34 @@
+"""Leave to pass a gate without what it requires (R5): stream `waiver-<id>`. That one has expired needs no event: it says when."""
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.event import Event
+from shared.contracts.opportunity.contract import CONTRACT, EntityId, Text
+from shared.contracts.opportunity.gates import Key
+
+
+@CONTRACT.event("opportunity.waiver_requested")
+class WaiverRequested(Event):
+    """`gate_version`: the one that was in force when it was asked for."""
+
+    gate: Key
+    gate_version: int = Field(ge=1)
+    opportunity_id: EntityId
+    requested_by: str
+    reason: Text
+    expires_at: AwareDatetime
+
+
+@CONTRACT.event("opportunity.waiver_approved")
+class WaiverApproved(Event):
+    """By another person than the one who asked. `expires_at`: never later than was asked for."""
+
+    approved_by: str
+    expires_at: AwareDatetime
+    note: Text | None = None
+
+
+@CONTRACT.event("opportunity.waiver_refused")
+class WaiverRefused(Event):
+    refused_by: str
+    reason: Text
