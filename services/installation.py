@@ -124,8 +124,9 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
 
 def _files(settings: Settings) -> Files:
     url = settings.files_url or (settings.data / "files").absolute().as_uri()
-    key, secret = settings.files_key, settings.files_secret
-    return open_files(url, key and key.get_secret_value(), secret and secret.get_secret_value())
+    if settings.files_key is None or settings.files_secret is None:
+        return open_files(url)
+    return open_files(url, settings.files_key.get_secret_value(), settings.files_secret.get_secret_value())
 
 
 def _secret(settings: Settings) -> bytes:
