@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from shared.files.port import Files, Received
@@ -35,13 +36,15 @@ FilesNow = Annotated[Files, Depends(files_of)]
 @asynccontextmanager
 async def uploaded(request: Request, files: Files, largest: int) -> AsyncIterator[Received]:
     """The body as a file on disk, until the block is left. Raises ProblemError: 413 for more than `largest` bytes,
-    400 for none; FilesUnavailableError."""
+    400 for none, and for what breaks off; FilesUnavailableError."""
     request.state.largest_body = largest
     try:
         async with receive(request.stream(), files.staging) as received:
             if received.size == 0:
                 raise bad_request("empty_file", "the body is empty", field="body", expected="the bytes of the file")
             yield received
+    except ClientDisconnect:
+        raise ProblemError(400, "broken_off", "the file broke off before its end; send it again") from None
     except BodyTooLargeError:
         raise ProblemError(413, "file_too_large", f"a file has at most {largest} bytes") from None
 

@@ -1,6 +1,7 @@
 """Files over HTTP: taken in, listed, given out; limits, names, who may."""
 
 import hashlib
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,10 +40,10 @@ def kept(house: House) -> list[Path]:
 
 
 @contextmanager
-def at_most(house: House, size: int) -> Iterator[None]:
-    """The service as it is when its setting says so."""
+def having(house: House, **other: Any) -> Iterator[None]:
+    """The service as it is when its settings say something else."""
     state = house.service.app.state
-    state.backend = replace(house.service.backend, largest_file=size)
+    state.backend = replace(house.service.backend, **other)
     try:
         yield
     finally:
@@ -162,7 +163,7 @@ async def test_what_is_too_large_is_refused_whether_it_says_so_or_not(house: Hou
     async with house.client() as client:
         opened = await house.opened(client)
         before = kept(house)
-        with at_most(house, 1000):
+        with having(house, largest_file=1000):
             assert (await sent(client, opened, bytes(1000), dry_run=True)).status_code == 201
             for content in (bytes(1001), chunks()):
                 problem = await refused(await sent(client, opened, content), 413, "file_too_large")
@@ -179,6 +180,45 @@ async def test_a_file_may_be_larger_than_any_other_body(house: House) -> None:
         assert hashlib.sha256(fetched.content).digest() == hashlib.sha256(content).digest()
         comment = {"text": "x" * (2 * 1024 * 1024)}
         await refused(await client.post(f"/opportunities/{opened}/comments", json=comment), 413, "body_too_large")
+
+
+async def test_a_large_file_is_never_in_memory_as_a_whole(house: House) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for number in range(640):
+            yield bytes([number % 256]) * 65_536
+
+    async with house.client() as client:
+        opened = await house.opened(client)
+        tracemalloc.start()
+        try:
+            answer = await sent(client, opened, chunks())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert answer.json()["events"][0]["data"]["size"] == 40 * 1024 * 1024
+    assert peak < 10 * 1024 * 1024
+
+
+async def test_what_breaks_off_on_its_way_leaves_nothing(house: House) -> None:
+    messages = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+    answers: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    async with house.client() as client:
+        opened, before = await house.opened(client), kept(house)
+        request = client.build_request("POST", f"/opportunities/{opened}/files", params={"name": "a"}, headers=PDF)
+    scope = {
+        "type": "http", "method": "POST", "path": request.url.path, "query_string": request.url.query, "http_version": "1.1",
+        "scheme": "http", "headers": [(name.lower(), value) for name, value in request.headers.raw],
+    }  # fmt: skip
+    await house.service.app(scope, receive, send)
+    assert (answers[0]["status"], kept(house)) == (400, before)
+    assert b"broken_off" in answers[1]["body"]
 
 
 @pytest.mark.parametrize(
@@ -270,6 +310,17 @@ async def test_the_list_has_orders_and_pages(house: House) -> None:
         first = await got(client, f"/opportunities/{opened}/files", sort="name", limit=1)
         wrong = {"sort": "size", "cursor": first["next_cursor"]}
         await refused(await client.get(f"/opportunities/{opened}/files", params=wrong), 400, "bad_cursor")
+
+
+async def test_where_no_file_can_be_kept_none_is_recorded(house: House, tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("a file stands where the folder should be")
+    async with house.client() as client:
+        opened = await house.opened(client)
+        for files, code in ((LocalFiles(tmp_path / "files"), "files_unavailable"), (None, "no_files")):
+            with having(house, files=files):
+                problem = await refused(await sent(client, opened), 503, code)
+                assert str(tmp_path) not in problem["detail"]
+        assert (await got(client, f"/opportunities/{opened}/files"))["items"] == []
 
 
 async def test_bytes_that_are_lost_or_spoilt_are_told(house: House) -> None:
