@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from shared.files.open import open_files
+from shared.files.port import Files
 from shared.kit.postgres_server import find_postgres, start_postgres
 from shared.kit.settings import Settings
 from shared.log.open import open_log
@@ -63,6 +65,7 @@ class Installation:
     settings: Settings
     server: Server
     log: Log
+    files: Files
     secret: bytes
     alone: bool
 
@@ -75,6 +78,8 @@ class Installation:
             self.settings.calendar,
             store_connections=connections.store,
             read_connections=connections.reads,
+            files=self.files,
+            largest_file=self.settings.files_largest,
         )
 
     async def migrate(self, service: Service) -> None:
@@ -114,7 +119,14 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
         else:
             log = open_log(await server.create(LOG_DATABASE))
         stack.push_async_callback(log.close)
-        yield Installation(settings, server, log, _secret(settings), alone)
+        yield Installation(settings, server, log, _files(settings), _secret(settings), alone)
+
+
+def _files(settings: Settings) -> Files:
+    url = settings.files_url or (settings.data / "files").absolute().as_uri()
+    if settings.files_key is None or settings.files_secret is None:
+        return open_files(url)
+    return open_files(url, settings.files_key.get_secret_value(), settings.files_secret.get_secret_value())
 
 
 def _secret(settings: Settings) -> bytes:

@@ -1,6 +1,6 @@
 """What `keyfold up` shows: an invented company when there is nothing else, addresses, a token, the funnel."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,6 +9,7 @@ from services import console
 from services.demo.load import COMPLETE, load_demo, logins
 from services.imports.run import Services
 from services.installation import Installation
+from shared.kit.calendar import BusinessCalendar
 from shared.kit.money import Money
 from shared.service.backend import Backend
 from shared.web.auth import ROLES
@@ -62,12 +63,23 @@ async def greet(installation: Installation, backends: list[Backend], address: st
         figures = answer.raise_for_status().json()
     show("")
     console.show("The funnel today", _funnel(figures), empty="no open opportunity yet")
-    show(
-        "\nTry:  curl -H 'Authorization: Bearer <token>' "
-        f"'{address}/opportunity/board?process=default&group_by=stage'\nCtrl-C stops it.",
-        markup=False,
-        soft_wrap=True,
-    )
+    show("\nTry:  curl -H 'Authorization: Bearer <token>' '<address>'", markup=False, soft_wrap=True)
+    for words, path in worth_a_look(settings.calendar, settings.calendar.day_of(datetime.now(UTC))):
+        show(f"  {words:<29} {address}{path}", markup=False, soft_wrap=True, highlight=False)
+    show("Ctrl-C stops it.")
+
+
+def worth_a_look(calendar: BusinessCalendar, today: date) -> list[tuple[str, str]]:
+    """(what it answers, where) of the questions that a first look may begin with."""
+    now = calendar.period_of_day(today, "quarter")
+    last = calendar.preceding(now)
+    before = last.first_day - timedelta(days=1)
+    return [
+        ("the board", "/opportunity/board?process=default&group_by=stage"),
+        ("what moved the last quarter", f"/opportunity/pipeline/waterfall?from={before}&to={last.last_day}"),
+        ("what this quarter promises", f"/opportunity/forecast?period={now}&group_by=owner"),
+        ("what is abnormal, since when", "/opportunity/pipeline/anomalies"),
+    ]
 
 
 def _funnel(figures: dict[str, Any]) -> list[dict[str, Any]]:

@@ -170,6 +170,7 @@ async def _through_kafka(bench: Bench) -> AsyncIterator[Town]:
             "KEYFOLD_ISSUER": ISSUER,
             "KEYFOLD_JWKS_URL": jwks,
             "KEYFOLD_DATA": str(bench.servers.folder / "distributed"),
+            "KEYFOLD_FILES_URL": (bench.servers.folder / "files").absolute().as_uri(),
             "KEYFOLD_PORT": str(port),
             "KEYFOLD_LOG_FORMAT": "json",
         }

@@ -52,7 +52,7 @@ async def tell_gates(run: Run, company: Company, system: str, midnight: datetime
 
     async def waiver(name: str, story: str, hour: int, reason: str, answer: ApproveWaiver | RefuseWaiver) -> None:
         waiver_id = str(derived_id(_NAMES, f"{system}/{name}"))
-        manager = _above(company, owners[story])
+        manager = above(company, owners[story])
         at = midnight - DAY + timedelta(hours=hour)
         await run(f"gates/{name}/asked", owners[story], at, _asking(system, story, reason, midnight + LASTS, waiver_id))
         await run(f"gates/{name}/answered", manager, at + timedelta(hours=1), _answering(waiver_id, answer))
@@ -68,7 +68,7 @@ async def tell_gates(run: Run, company: Company, system: str, midnight: datetime
     )
 
 
-def _above(company: Company, person: str) -> str:
+def above(company: Company, person: str) -> str:
     """Who leads the team above."""
     team = company.teams[company.team_of(person, 0)]
     while team.manager == person and team.under is not None:

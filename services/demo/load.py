@@ -8,6 +8,7 @@ loaded again, whatever people have changed since, and whatever a later version w
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 from services.account.commands import (
     join_team,
@@ -24,8 +25,10 @@ from services.account.domain.product import ProductInput
 from services.account.domain.team import TeamInput, TeamPerson
 from services.account.domain.values import Reference
 from services.demo.company import Company, Role, company, notes
+from services.demo.expected import acts_of, tell_expectations
 from services.demo.gates import tell_gates
 from services.demo.judged import define_judging, tell_judgements
+from services.demo.planned import asking, quoting
 from services.demo.stories import stories
 from services.demo.telling import Ids, Step, tell
 from services.imports.run import Services
@@ -37,7 +40,7 @@ from services.opportunity.gating import define_default_book
 from shared.eventstore.commands import CommandContext, Commands, Decide, Outcome
 from shared.eventstore.types import JsonObject
 from shared.eventstore.work import Work
-from shared.kit.calendar import BusinessCalendar
+from shared.kit.calendar import BusinessCalendar, Period
 from shared.kit.ids import new_id
 from shared.kit.money import Money
 
@@ -100,10 +103,12 @@ class _Loading:
             ids = await self._organisation()
             self._advance(1)
             await self._process()
+            await self._plans(ids)
             await self._stories(ids)
             midnight = self._calendar.start_of_day(self._today)
-            await tell_gates(self._gates, self._company, SYSTEM, midnight)
-            await tell_judgements(self._gates, SYSTEM, midnight)
+            await tell_gates(self._command, self._company, SYSTEM, midnight)
+            await tell_judgements(self._command, SYSTEM, midnight)
+            await tell_expectations(self._command, self._company, SYSTEM, midnight)
         complete = await self._note("complete", {"last": self._result.last})
         self._result.last = complete.answer["last"]
         self._advance(self._total - self._done)
@@ -127,10 +132,10 @@ class _Loading:
 
         context = self._context("process", self._moment(FOUNDED))
         self._took("opportunity", await self._services.opportunity.run(context, {}, decide))
-        await self._gates("gates/book", SYSTEM, self._moment(FOUNDED), define_default_book)
-        await self._gates("judging", SYSTEM, self._moment(FOUNDED), define_judging)
+        await self._command("gates/book", SYSTEM, self._moment(FOUNDED), define_default_book)
+        await self._command("judging", SYSTEM, self._moment(FOUNDED), define_judging)
 
-    async def _gates(self, name: str, actor: str, at: datetime, decide: Decide) -> None:
+    async def _command(self, name: str, actor: str, at: datetime, decide: Decide) -> None:
         self._took("opportunity", await self._services.opportunity.run(self._context(name, at, actor), {}, decide))
 
     async def _organisation(self) -> Ids:
@@ -165,21 +170,44 @@ class _Loading:
         self._took("account", outcome)
         return str(outcome.answer["id"])
 
+    async def _plans(self, ids: Ids) -> None:
+        calendar, founded = self._calendar, self._moment(FOUNDED)
+        since = self._today - timedelta(days=FOUNDED)
+        await self._command("rates", SYSTEM, founded, quoting(calendar, since, self._today))
+        quarters = (self._last_quarter, calendar.following(self._last_quarter))
+        await self._command("targets", logins()[0].subject, founded, asking(self._company, ids, calendar, quarters))
+
     async def _stories(self, ids: Ids) -> None:
+        """Up to each moment of the last quarter at which somebody reckoned with how all of them stood; then to their ends."""
+        told: list[tuple[str, int, Step]] = []
+        for story in stories():
+            steps = tell(story, self._company, notes(), ids, self._calendar, self._today)
+            told += [(story.key, place, step) for place, step in enumerate(steps)]
+        acts = acts_of(self._company, ids, SYSTEM, self._calendar, self._last_quarter)
+        for at, group in groupby(acts, lambda act: act.at):
+            await self._tell([one for one in told if one[2].at < at])
+            told = [one for one in told if one[2].at >= at]
+            for act in group:
+                await self._command(act.name, act.actor, at, act.decide)
+        await self._tell(told)
+
+    async def _tell(self, told: Sequence[tuple[str, int, Step]]) -> None:
         """Side by side; the steps of one story one after the other."""
         items: list[tuple[CommandContext, JsonObject, Decide]] = []
         lanes: list[Hashable] = []
-        for story in stories():
-            steps = tell(story, self._company, notes(), ids, self._calendar, self._today)
-            for place, step in enumerate(steps):
-                context = self._context(f"{story.key}/{place}", step.at, step.actor)
-                items.append((context, {}, _step(story.key, step)))
-                lanes.append(story.key)
+        for key, place, step in told:
+            items.append((self._context(f"{key}/{place}", step.at, step.actor), {}, _step(key, step)))
+            lanes.append(key)
         commands: Commands = self._services.opportunity
         for outcome in await commands.run_many(items, lanes):
             if isinstance(outcome, Exception):
                 raise outcome
             self._took("opportunity", outcome)
+
+    @property
+    def _last_quarter(self) -> Period:
+        """The last one that has ended."""
+        return self._calendar.preceding(self._calendar.period_of_day(self._today, "quarter"))
 
     def _context(self, step: str, at: datetime | None, actor: str = SYSTEM) -> CommandContext:
         return CommandContext(

@@ -6,7 +6,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, TypeAdapter, model_validator
 
-from services.demo.company import FOLDER, Part
+from services.demo.company import FOLDER, Currency, Part
 
 
 class Beat(Part):
@@ -85,6 +85,12 @@ class Quote(Beat):
     quote: dict[str, int]
 
 
+class Paid(Beat):
+    """The currency in which it is to be paid from now on; its lines are priced again."""
+
+    currency: Currency
+
+
 class PushOut(Beat):
     """Days."""
 
@@ -140,7 +146,7 @@ class Reopened(Beat):
 
 AnyBeat = (
     Done | Estimate | OtherAccount | Enter | Skip | Back | Buying | Retract | TakeBack | Decide | Raise | Reduce
-    | Quote | PushOut | PullIn | HandOver | Rename | Pause | Resume | Comment | Won | Lost | Abandoned | Reopened
+    | Quote | Paid | PushOut | PullIn | HandOver | Rename | Pause | Resume | Comment | Won | Lost | Abandoned | Reopened
 )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ class _Teller:
     def __init__(self, story: Story, company: Company, notes: Notes, ids: Ids, today: date) -> None:
         self._story, self._company, self._notes, self._ids = story, company, notes, ids
         self._account = company.accounts[story.account]
+        self._currency = self._account.currency
         self._random = Random(story.key)  # noqa: S311 - a story, no secret
         self._owner = story.owner
         self._completed = 0
@@ -121,6 +122,9 @@ class _Teller:
                 yield self._hand_over(beat)
             case stories.Quote():
                 yield self._draft(*self._priced(beat.quote), *self._said(beat))
+            case stories.Paid():
+                self._currency = beat.currency
+                yield self._draft(*self._priced(self._story.lines), *self._said(beat))
             case stories.Estimate():
                 yield self._draft(
                     ChangeAmount(amount=self._money(self._amount)), ChangeCloseDate(close_date=self._close)
@@ -216,13 +220,13 @@ class _Teller:
         return sum(self._unit_price(product) * quantity for product, quantity in lines.items())
 
     def _unit_price(self, product: str) -> int:
-        return self._company.products[product].price(self._account.currency) * (100 - self._story.discount) // 100
+        return self._company.products[product].price(self._currency) * (100 - self._story.discount) // 100
 
     def _rounded(self, amount: float, thousands: int) -> int:
         return round(amount / 1000 / thousands) * 1000 * thousands
 
     def _money(self, amount: int) -> Money:
-        return Money(minor=amount * 100, currency=self._account.currency)
+        return Money(minor=amount * 100, currency=self._currency)
 
     def _said(self, beat: AnyBeat) -> tuple[Comment, ...]:
         return (Comment(text=beat.because),) if beat.because else ()

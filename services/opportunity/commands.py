@@ -13,6 +13,7 @@ from services.opportunity.domain.gates.book import BOOK
 from services.opportunity.domain.gates.evaluate import Gates
 from services.opportunity.domain.opportunity.concessions import GrantConcessions
 from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide, earliest
+from services.opportunity.domain.opportunity.files import AttachFile
 from services.opportunity.domain.opportunity.opening import OpenOpportunity, decide_open
 from services.opportunity.domain.opportunity.outcome import Win
 from services.opportunity.domain.opportunity.progress import GiveCommitment, ReachMilestone, SkipStage
@@ -96,7 +97,7 @@ class Acting:
 
 
 async def change(
-    work: Work, opportunity_id: str, commands: Sequence[Change], may: May, acting: Acting | None = None
+    work: Work, opportunity_id: str, commands: Sequence[Change | AttachFile], may: May, acting: Acting | None = None
 ) -> JsonObject:
     """Decide one command after the other, all in one append; the first refusal refuses them all. The gates in force bind."""
     loaded = await work.state(OPPORTUNITY, opportunity_id, must_exist=True)

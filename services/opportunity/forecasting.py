@@ -20,10 +20,15 @@ async def set_target(work: Work, command: SetTarget, calendar: BusinessCalendar)
 
 
 async def submit_forecast(
-    work: Work, command: SubmitForecast, holder: Holder, period: Period, snapshot: Snapshot
+    work: Work,
+    command: SubmitForecast,
+    holder: Holder,
+    period: Period,
+    snapshot: Snapshot,
+    submission_id: str | None = None,
 ) -> JsonObject:
-    """Under a new id. `snapshot`: as the read models show it; `earlier`: how many it supersedes."""
-    stream, submission_id = holder.stream(period.label), str(new_id())
+    """Default: under a new id. `snapshot`: as the read models show it; `earlier`: how many it supersedes."""
+    stream, submission_id = holder.stream(period.label), submission_id or str(new_id())
     made = (await work.state(FORECAST, stream)).state.made
     events = decide_submit(command, holder, period, snapshot, submission_id)
     work.append(FORECAST, stream, *events, occurred_at=command.occurred_at)

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.kit.calendar import BusinessCalendar
+from shared.kit.file_address import parse_file_address
 
 PREFIX = "KEYFOLD_"
 
@@ -18,7 +19,7 @@ class SettingsError(ValueError):
 
 WORKER_NEEDS = ("database_url", "log_url", "secret")
 """What a worker that runs apart, and whoever migrates for it, must have been told."""
-API_NEEDS = (*WORKER_NEEDS, "issuer", "jwks_url")
+API_NEEDS = (*WORKER_NEEDS, "issuer", "jwks_url", "files_url")
 
 
 class Settings(BaseSettings):
@@ -44,6 +45,16 @@ class Settings(BaseSettings):
     jwks_url: str | None = Field(default=None, description="where the issuer's public keys are")
     audience: str = Field(default="keyfold", min_length=1, description="audience (`aud`) that tokens must name")
     roles_claim: str = Field(default="roles", min_length=1, description="claim of a token that lists roles")
+    files_url: str | None = Field(
+        default=None,
+        description="where attached files are kept: file:///folder, or s3://bucket/prefix?endpoint=https://host&region=…;"
+        " embedded, the folder `files` below the data folder",
+    )
+    files_key: SecretStr | None = Field(
+        default=None, min_length=1, description="key of the S3 store; not set: as its client finds it on the machine"
+    )
+    files_secret: SecretStr | None = Field(default=None, min_length=1, description="secret of the S3 store")
+    files_largest: int = Field(default=50 * 1024 * 1024, ge=1, description="bytes that one attached file may have")
     time_zone: str = Field(default="Asia/Shanghai", description="time zone of the business calendar")
     fiscal_year_start_month: int = Field(default=1, ge=1, le=12, description="month in which the fiscal year begins")
     week_start: int = Field(default=0, ge=0, le=6, description="first day of the week, 0 = Monday")
@@ -73,6 +84,19 @@ class Settings(BaseSettings):
     def _keys_of_the_issuer(self) -> Self:
         if (self.issuer is None) != (self.jwks_url is None):
             raise ValueError(f"{PREFIX}ISSUER and {PREFIX}JWKS_URL belong together: set both or neither")
+        return self
+
+    @field_validator("files_url")
+    @classmethod
+    def _place_for_files(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_file_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keys_of_the_files(self) -> Self:
+        if (self.files_key is None) != (self.files_secret is None):
+            raise ValueError(f"{PREFIX}FILES_KEY and {PREFIX}FILES_SECRET belong together: set both or neither")
         return self
 
     @field_validator("time_zone")

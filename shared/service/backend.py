@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from shared.eventstore.commands import Commands
 from shared.eventstore.migrate import migrate_store
 from shared.eventstore.store import EventStore
+from shared.files.port import Files
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock, SystemClock
 from shared.log.port import Log
@@ -38,6 +39,7 @@ API = Connections(store=4, reads=4)  # 8 in all: what a request needs takes mill
 WORKER = Connections(store=2, reads=3)  # 6 with the relay's own; 7 with the scheduler's, where there are due dates
 EMBEDDED = Connections(store=4, reads=6)  # both in one process: 11 with the relay's, 12 with the scheduler's
 
+LARGEST_FILE = 50 * 1024 * 1024
 CONNECT_SECONDS = 5.0  # a server that does not answer by then is away
 QUEUE_SECONDS = 5.0  # longer than that for a connection of the pool: the caller is told to come back
 SESSION = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "60s", "jit": "off"}
@@ -45,7 +47,8 @@ SESSION = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "6
 
 @dataclass(frozen=True)
 class Backend:
-    """`dsn`: the service's database, in asyncpg's form."""
+    """`dsn`: the service's database, in asyncpg's form. `files`: where attached files are kept, each of at most `largest_file`
+    bytes; None in a process that keeps none."""
 
     service: Service
     dsn: str
@@ -58,6 +61,8 @@ class Backend:
     log: Log
     calendar: BusinessCalendar
     clock: Clock
+    files: Files | None = None
+    largest_file: int = LARGEST_FILE
 
 
 @asynccontextmanager
@@ -72,6 +77,8 @@ async def open_backend(
     store_connections: int = API.store,
     read_connections: int = API.reads,
     queue_seconds: float = QUEUE_SECONDS,
+    files: Files | None = None,
+    largest_file: int = LARGEST_FILE,
 ) -> AsyncIterator[Backend]:
     """On leaving, the appender writes what waits, then the connections are given back; the log is the caller's."""
     clock = clock or SystemClock()
@@ -94,6 +101,8 @@ async def open_backend(
             log,
             calendar,
             clock,
+            files,
+            largest_file,
         )
 
 

@@ -1,14 +1,17 @@
 """A whole service for tests, in this process: store, log, worker and HTTP, on real databases."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
+from shared.files.local import LocalFiles
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock
 from shared.log.open import open_log
@@ -50,18 +53,19 @@ def token(subject: str, *roles: str, days: float = 1) -> str:
 async def running(
     service: Service, dsn: str, log_url: str, *, clock: Clock | None = None, worker: bool = True
 ) -> AsyncIterator[RunningService]:
-    """Migrated, its worker at work (unless `worker=False`), until the block is left."""
+    """Migrated, its worker at work (unless `worker=False`), until the block is left; files are kept until then."""
     log = open_log(log_url)
     calendar = BusinessCalendar()
     try:
         await migrate_service(service, dsn, log, SECRET, calendar)
-        async with open_backend(
-            service, dsn, log, SECRET, calendar,
-            clock=clock, store_connections=EMBEDDED.store, read_connections=EMBEDDED.reads,
-        ) as backend:  # fmt: skip
-            app = make_app(backend, Verifier(_ISSUER, ISSUER, AUDIENCE), asyncio.Event())
-            async with working(backend) if worker else _idle():
-                yield RunningService(backend, app)
+        with tempfile.TemporaryDirectory(prefix="keyfold-files-") as folder:
+            async with open_backend(
+                service, dsn, log, SECRET, calendar, files=LocalFiles(Path(folder)),
+                clock=clock, store_connections=EMBEDDED.store, read_connections=EMBEDDED.reads,
+            ) as backend:  # fmt: skip
+                app = make_app(backend, Verifier(_ISSUER, ISSUER, AUDIENCE), asyncio.Event())
+                async with working(backend) if worker else _idle():
+                    yield RunningService(backend, app)
     finally:
         await log.close()
 

@@ -55,7 +55,7 @@ class Observe:
 
         with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
             try:
-                await self._app(scope, _limited(receive, headers), answer)
+                await self._app(scope, _limited(receive, headers, state), answer)
             except Exception as error:
                 if begun:  # half an answer is on its way: the server has to cut the connection
                     log.error("answer broken off", service=self._service, error=type(error).__name__)
@@ -82,13 +82,17 @@ class Observe:
         )
 
 
-def _limited(receive: Receive, headers: dict[bytes, bytes]) -> Callable[[], Awaitable[Message]]:
-    limit = LARGEST_TABLE if headers.get(b"content-type", b"").startswith(b"text/csv") else LARGEST_BODY
+def _limited(
+    receive: Receive, headers: dict[bytes, bytes], state: MutableMapping[str, Any]
+) -> Callable[[], Awaitable[Message]]:
+    """`state` may come to hold another limit, as `largest_body`, before the body is read."""
+    usual = LARGEST_TABLE if headers.get(b"content-type", b"").startswith(b"text/csv") else LARGEST_BODY
     declared = headers.get(b"content-length", b"0")
     read = 0
 
     async def limited() -> Message:
         nonlocal read
+        limit: int = state.get("largest_body", usual)
         if declared.isdigit() and (len(declared) > LONGEST_NUMBER or int(declared) > limit):
             raise BodyTooLargeError(limit)
         message = await receive()

@@ -22,6 +22,7 @@ from shared.eventstore.types import (
     StoreBusyError,
     VersionConflictError,
 )
+from shared.files.port import FileLostError, FilesUnavailableError
 from shared.log.port import LogUnavailableError
 from shared.projections.parking import transient
 from shared.projections.reads import NotBuiltError, NotYetVisibleError
@@ -117,7 +118,7 @@ def answer_to(error: Exception, path: str) -> ProblemError:
     if problem is None:
         log.error("unforeseen error", path=path, error=type(error).__name__, exc_info=error)
         return ProblemError(500, "internal_error", "this should not have happened; quote the trace_id to report it")
-    if problem.status == 503:
+    if problem.status >= 500:
         log.warning("unavailable", path=path, code=problem.code, detail=problem.detail, cause=str(error))
     return problem
 
@@ -160,6 +161,10 @@ def problem_of(error: Exception) -> ProblemError | None:
             return unavailable(code, str(error))
         case LogUnavailableError():
             return unavailable("log_unavailable", "the log cannot be reached now; try again")
+        case FilesUnavailableError():
+            return unavailable("files_unavailable", "the place where files are kept cannot be used now; try again")
+        case FileLostError():
+            return ProblemError(500, "file_lost", "the file is on record, its bytes are not where they should be")
         case RequestValidationError():
             return _invalid(error)
         case BodyTooLargeError():

@@ -99,6 +99,7 @@ async def town(start: Start, kafka: str, jwks_url: str, tmp_path: Path) -> Async
         "KEYFOLD_ISSUER": ISSUER,
         "KEYFOLD_JWKS_URL": jwks_url,
         "KEYFOLD_DATA": str(tmp_path / "data"),
+        "KEYFOLD_FILES_URL": (tmp_path / "files").as_uri(),
     }
     yield Town(start, settings, {"account": free_port(), "opportunity": free_port()})
     await asyncio.to_thread(server.stop)
@@ -165,5 +166,5 @@ async def test_four_processes_serve_facts_to_each_other_through_kafka(town: Town
 async def test_what_is_missing_is_named_at_once(start: Start) -> None:
     refused = await start("serve", "opportunity")
     assert await refused.ends() != 0
-    for name in ("KEYFOLD_DATABASE_URL", "KEYFOLD_LOG_URL", "KEYFOLD_SECRET", "KEYFOLD_ISSUER", "KEYFOLD_JWKS_URL"):
-        assert name in refused.output
+    for name in ("DATABASE_URL", "LOG_URL", "SECRET", "ISSUER", "JWKS_URL", "FILES_URL"):
+        assert f"KEYFOLD_{name}" in refused.output

@@ -10,6 +10,8 @@ import httpx
 
 from tests.e2e.conftest import Start, Started, free_port
 
+REPORT = bytes(range(256)) * 20_000
+
 
 def _client(port: int, started: Started) -> httpx.AsyncClient:
     found = re.search(r"^(eyJ[\w.-]+)$", started.output, re.MULTILINE)
@@ -39,6 +41,14 @@ async def test_the_first_start_shows_a_company_and_the_second_keeps_what_was_don
         position = {"Keyfold-Position": opened.headers["Keyfold-Position"]}
         page = await client.get(f"/opportunity/opportunities/{opened.json()['id']}", headers=position)
         assert page.json()["name"] == "验收专用七号线"
+        files = f"/opportunity/opportunities/{opened.json()['id']}/files"
+        attached = await client.post(files, params={"name": "验收报告.bin"}, content=REPORT)
+        assert attached.status_code == 201, attached.text
+        assert attached.headers["Location"] == f"{files}/{attached.json()['id']}"
+        evidence = {"kind": "file", "note": "验收报告", "files": [attached.json()["id"]]}
+        step = {"milestone": "information_gathered", "evidence": evidence}
+        reached = await client.post(f"/opportunity/opportunities/{opened.json()['id']}/milestones", json=step)
+        assert reached.status_code == 200, reached.text
         assert (await client.get("/readyz")).json()["status"] == "ready"
     assert await first.stop(signal.SIGINT) == 0, first.output
     assert "Traceback" not in first.output
@@ -50,6 +60,9 @@ async def test_the_first_start_shows_a_company_and_the_second_keeps_what_was_don
         found = await _opportunities(client, q="验收专用七号线")
         assert [item["id"] for item in found["items"]] == [opened.json()["id"]]
         assert len((await _opportunities(client, limit=200))["items"]) == len(listed["items"]) + 1
+        [evidenced] = (await client.get(f"/opportunity/opportunities/{opened.json()['id']}")).json()["evidence"]
+        assert [one["name"] for one in evidenced["files"]] == ["验收报告.bin"]
+        assert (await client.get(evidenced["files"][0]["href"])).content == REPORT
     assert await second.stop(signal.SIGTERM) == 0, second.output
 
 

@@ -152,4 +152,5 @@ def settings_of(server: Server, jwks_url: str, folder: Path) -> dict[str, str]:
         "KEYFOLD_ISSUER": ISSUER,
         "KEYFOLD_JWKS_URL": jwks_url,
         "KEYFOLD_DATA": str(folder / "data"),
+        "KEYFOLD_FILES_URL": (folder / "files").absolute().as_uri(),
     }

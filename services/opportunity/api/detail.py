@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from services.opportunity import gate_labels, labels
 from services.opportunity.api.asking import Asking
 from services.opportunity.api.control import DealControl, control_of
+from services.opportunity.api.file_items import FileLink, file_links, showing
 from services.opportunity.api.gate_words import GateSays, says
 from services.opportunity.api.names import Named, NamesOf, names_of
 from services.opportunity.api.rows import Coded, Stage, coded, stage_of
@@ -36,11 +37,13 @@ class ActionItem(Coded):
 
 
 class EvidenceItem(Coded):
-    """What shows that a milestone was reached or a commitment given."""
+    """What shows that a milestone was reached or a commitment given. `files`: those that it names, and those that were
+    attached to it later."""
 
     stage: int
     kind: Coded
     evidence: Evidence
+    files: list[FileLink]
 
 
 class Line(BaseModel):
@@ -105,6 +108,7 @@ class OpportunityDetail(BaseModel):
     missing: list[MissingItem]
     actions: list[ActionItem]
     evidence: list[EvidenceItem]
+    files: list[FileLink]
     control: DealControl
     concessions: list[ConcessionItem]
     gates: list[GateSays]
@@ -162,7 +166,8 @@ async def detail_of(
             )
             for one in found.position.actions
         ],
-        evidence=_evidence(state, process, language),
+        evidence=_evidence(opportunity_id, state, process, asking),
+        files=file_links(asking.root, opportunity_id, state.files.values()),
         control=await control_of(found, asking, as_of),
         concessions=_concessions(state, language),
         gates=await _gates(found, asking) if as_of is None and known_at is None else [],
@@ -222,9 +227,11 @@ def _lines(state: OpportunityState, names: NamesOf) -> list[Line]:
     ]
 
 
-def _evidence(state: OpportunityState, process: SalesProcess, language: Language) -> list[EvidenceItem]:
+def _evidence(
+    opportunity_id: str, state: OpportunityState, process: SalesProcess, asking: Asking
+) -> list[EvidenceItem]:
     """In order of stages, milestones before commitments."""
-    found = []
+    found, language = [], asking.language
     for stage in process.selling:
         required: list[tuple[Kind, Requirement]] = [("milestone", one) for one in stage.milestones]
         required += [("criterion", one) for one in stage.criteria]
@@ -238,6 +245,7 @@ def _evidence(state: OpportunityState, process: SalesProcess, language: Language
                         code=one.code,
                         label=label(one.names, language, one.code),
                         evidence=evidence,
+                        files=file_links(asking.root, opportunity_id, showing(state, (stage.number, kind, one.code))),
                     )
                 )
     return found

@@ -88,7 +88,7 @@ async def one(
     responses=PROBLEMS,
 )
 async def history(opportunity_id: OpportunityId, ask: Annotated[HistoryQuery, Query()], asking: AskingNow) -> History:
-    await _check(opportunity_id, asking)
+    await check_seen(opportunity_id, asking)
     question = ["history", opportunity_id, ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     version = Annotated[int, Field(ge=0, le=2**31 - 1)]
     values = after_of(question, ask.cursor, Moment, version)
@@ -108,7 +108,7 @@ async def history(opportunity_id: OpportunityId, ask: Annotated[HistoryQuery, Qu
 
 
 async def _page(opportunity_id: str, ask: Clocks, asking: Asking, response: Response) -> OpportunityDetail:
-    await _check(opportunity_id, asking)
+    await check_seen(opportunity_id, asking)
     as_of, known_at = asking.moment(ask.as_of, "as_of"), asking.moment(ask.known_at, "known_at")
     found = await queries.page(asking.connection, opportunity_id, as_of, known_at)
     if found is None:
@@ -118,7 +118,7 @@ async def _page(opportunity_id: str, ask: Clocks, asking: Asking, response: Resp
     return await detail_of(opportunity_id, found, asking, as_of, known_at)
 
 
-async def _check(opportunity_id: str, asking: Asking) -> None:
+async def check_seen(opportunity_id: str, asking: Asking) -> None:
     """Raises RefusedError: missing, or forbidden."""
     holder = await queries.holder(asking.connection, opportunity_id)
     if holder is None:

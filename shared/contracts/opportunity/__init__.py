@@ -12,6 +12,7 @@ from shared.contracts.opportunity.assessment import (
 from shared.contracts.opportunity.concessions import Concession, ConcessionGranted
 from shared.contracts.opportunity.conditions import Condition, Lacking
 from shared.contracts.opportunity.contract import CONTRACT, Code, EntityId, Evidence, EvidenceKind, Names, Text
+from shared.contracts.opportunity.files import FileAttached, FileName, MediaType, Sha256, Shown
 from shared.contracts.opportunity.forecast import (
     ChosenCategory,
     ForecastCategorised,
@@ -114,6 +115,8 @@ __all__ = [
     "ExternalIdClaimed",
     "ExternalIdLinked",
     "Factor",
+    "FileAttached",
+    "FileName",
     "ForecastCategorised",
     "ForecastCategory",
     "ForecastJudged",
@@ -137,6 +140,7 @@ __all__ = [
     "Lacking",
     "LineItem",
     "LineItemsAgreed",
+    "MediaType",
     "MilestoneReached",
     "MilestoneRetracted",
     "Names",
@@ -158,6 +162,8 @@ __all__ = [
     "Requirement",
     "RiskDecided",
     "SellingStage",
+    "Sha256",
+    "Shown",
     "StageCompleted",
     "StageEntered",
     "StageLeft",

@@ -36,7 +36,8 @@ EvidenceKind = Literal["note", "link", "file", "asserted_at_migration"]
 
 
 class Evidence(BaseModel):
-    """What shows that something is so (R1): no evidence, no tick. `by` and `at` default to who records it and when it was so."""
+    """What shows that something is so (R1): no evidence, no tick. `by` and `at` default to who records it and when it was so.
+    `files`: ids of files that are attached to the opportunity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,6 +46,7 @@ class Evidence(BaseModel):
     links: tuple[Annotated[str, Field(max_length=2_000, pattern=r"^https?://\S+$"), NoZero], ...] = Field(
         default=(), max_length=20, examples=[["https://files.example.com/report.pdf"]]
     )
+    files: tuple[EntityId, ...] = Field(default=(), max_length=20)
     by: Annotated[str, Field(min_length=1, max_length=200), NoZero] | None = None
     at: AwareDatetime | None = None
 

@@ -59,6 +59,8 @@ async def in_stories(made: Installation) -> dict[str, list[tuple[Any, ...]]]:
         key = next((f.event.external_id for f in facts if isinstance(f.event, opportunity.ExternalIdLinked)), stream)
         if stream.startswith("opportunity_external-"):
             continue
+        for entity_id, name in names.items():
+            key = key.replace(entity_id, name)
         rows = []
         for fact in facts:
             data = encode(fact.event).decode()
@@ -104,8 +106,14 @@ async def test_everything_lies_before_today_and_within_two_years(fresh: Installa
 async def test_whatever_can_happen_happens(fresh: Installation) -> None:
     await fresh.load()
     happened = {type(fact.event) for fact in await fresh.facts(fresh.opportunities)}
-    # Doubts are an import's; that a gate was retired, and that all were proved, is told by people and by the clock.
-    untold = {opportunity.OpportunityFlagged, opportunity.GateRetired, opportunity.GatesProved}
+    # Doubts are an import's, files are somebody's; that a gate was retired, and that all were proved, is told by people and
+    # by the clock.
+    untold = {
+        opportunity.OpportunityFlagged,
+        opportunity.GateRetired,
+        opportunity.GatesProved,
+        opportunity.FileAttached,
+    }
     assert set(opportunity.CONTRACT.events.values()) - happened == untold
     states = (await fresh.states()).values()
     outcomes = Counter(state.outcome for state in states)

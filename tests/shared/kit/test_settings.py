@@ -10,6 +10,7 @@ COMPLETE = {
     "SECRET": "hunter2hunter2hunter2",
     "ISSUER": "https://login.example.test",
     "JWKS_URL": "https://login.example.test/keys",
+    "FILES_URL": "s3://deals?endpoint=https://s3.example.test",
 }
 
 
@@ -40,6 +41,8 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             DATABASE_URL="kafka://kafka:9092",
             LOG_URL="amqp://queue",
             JWKS_URL="login.example.test/keys",
+            FILES_URL="ftp://files",
+            FILES_LARGEST="0",
             SECRET="too short",
             FISCAL_YEAR_START_MONTH="13",
             LOG_LEVEL="loud",
@@ -49,6 +52,7 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         f"{PREFIX}{name}"
         for name in (
             "PORT", "TIME_ZONE", "DATABASE_URL", "LOG_URL", "JWKS_URL", "SECRET", "FISCAL_YEAR_START_MONTH", "LOG_LEVEL",
+            "FILES_URL", "FILES_LARGEST",
         )
     )  # fmt: skip
     assert "Asia/Atlantis" in next(fault for fault in faults if "TIME_ZONE" in fault)
@@ -71,6 +75,13 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_issuer_without_its_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="KEYFOLD_ISSUER and KEYFOLD_JWKS_URL"):
         loaded(monkeypatch, ISSUER="https://login.example.test")
+
+
+@pytest.mark.parametrize("name", ["FILES_KEY", "FILES_SECRET"])
+def test_half_a_key_of_the_files_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(SettingsError, match="KEYFOLD_FILES_KEY and KEYFOLD_FILES_SECRET") as refused:
+        loaded(monkeypatch, **{name: "hunter2"})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_processes_that_run_apart_need_everything(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from shared.eventstore.types import (
     StoreBusyError,
     VersionConflictError,
 )
+from shared.files.port import FileLostError, FilesUnavailableError
 from shared.log.port import LogUnavailableError
 from shared.projections.reads import NotBuiltError, NotYetVisibleError
 from shared.projections.tokens import BadTokenError
@@ -50,6 +51,8 @@ JSON = {"Content-Type": "application/json"}
         (NotYetVisibleError("later"), 503, "not_yet_visible"),
         (NotBuiltError("no worker"), 503, "not_built"),
         (LogUnavailableError("gone"), 503, "log_unavailable"),
+        (FilesUnavailableError("/srv/secret/folder is full"), 503, "files_unavailable"),
+        (FileLostError("/srv/secret/folder/ab is not there"), 500, "file_lost"),
         (PoolTimeoutError("pool"), 503, "busy"),
         (ConnectionRefusedError("gone"), 503, "database_unavailable"),
         (asyncpg.AdminShutdownError("shutting down"), 503, "database_unavailable"),
@@ -62,6 +65,7 @@ def test_each_error_has_its_status_and_code(error: Exception, status: int, code:
     assert problem is not None
     assert (problem.status, problem.code) == (status, code)
     assert ("Retry-After" in problem.headers) == (status == 503)
+    assert "/srv" not in problem.detail
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from services.opportunity.domain.assessment import effort, scoring
 from services.opportunity.domain.assessment.model import AssessmentModel
 from services.opportunity.domain.forecast.category import Forecast, decide_forecast
 from services.opportunity.domain.gates.evaluate import Gates, gated
-from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
+from services.opportunity.domain.opportunity import concessions, files, outcome, progress, terms
 from services.opportunity.domain.opportunity.stages import check_evidence
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import SalesProcess
@@ -49,7 +49,8 @@ Change = Annotated[
 
 # What may still be said about an opportunity that has ended: who looks after the record, and what we learned.
 _ALWAYS = (
-    terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, effort.SpendEffort, outcome.Reopen,
+    terms.Comment, terms.Flag, terms.AssignOwner, terms.AssignTeam, terms.AssignAccount, effort.SpendEffort, files.AttachFile,
+    outcome.Reopen,
 )  # fmt: skip
 _WHILE_PAUSED = (
     *_ALWAYS,
@@ -93,6 +94,7 @@ def _decided(state: OpportunityState, command: Any, given: Circumstances) -> Seq
     if refusal := blocked(state, type(command)) or untimely(state, type(command), given.now):
         raise refusal
     check_evidence(getattr(command, "evidence", None), given.clock)
+    files.check_files(state, getattr(command, "evidence", None))
     process, now, actor = given.process, given.now, given.actor
     match command:
         case progress.ReachMilestone():
@@ -146,6 +148,7 @@ _PLAIN: dict[type[Any], Any] = {
     outcome.Pause: outcome.decide_pause,
     outcome.Resume: outcome.decide_resume,
     effort.SpendEffort: effort.decide_effort,
+    files.AttachFile: files.decide_file,
 }
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from services.opportunity.domain.assessment import effort, scoring
 from services.opportunity.domain.forecast.category import Forecast
-from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
+from services.opportunity.domain.opportunity import concessions, files, outcome, progress, terms
 from services.opportunity.domain.opportunity.decide import blocked
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import (
@@ -71,6 +71,7 @@ COMMANDS = (
     terms.AssignAccount,
     terms.Rename,
     terms.Comment,
+    files.AttachFile,
     scoring.Assess,
     effort.SpendEffort,
     Forecast,

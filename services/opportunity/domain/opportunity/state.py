@@ -24,8 +24,8 @@ class OpportunityState:
     `since`: for each term, the business time of the latest word on it; a word on an earlier time does not change what is so now.
     `concessions`: the latest word on each kind; `waivers`: by gate, the one that lasts longest.
     `moved_at`: the business time of the latest step through the two processes, or of the latest outcome. `visits`, `minutes`: the
-    effort spent so far. `pushed_out_at`: when the close date was put off, in order. `forecast`: the category that was chosen, None:
-    that of its funnel state; `judgement`: a manager's word beside.
+    effort spent so far. `files`: attached, by id. `pushed_out_at`: when the close date was put off, in order. `forecast`: the
+    category that was chosen, None: that of its funnel state; `judgement`: a manager's word beside.
     """
 
     exists: bool = False
@@ -55,6 +55,7 @@ class OpportunityState:
     assessment: facts.OpportunityAssessed | None = None
     visits: int = 0
     minutes: int = 0
+    files: Mapping[str, facts.FileAttached] = field(default_factory=lambda: _NOTHING)
     pushed_out_at: tuple[datetime, ...] = ()
     forecast: facts.ChosenCategory | None = None
     judgement: facts.ForecastJudged | None = None
@@ -242,6 +243,10 @@ def _spent(state: OpportunityState, e: facts.EffortSpent, _: datetime) -> Change
     return {"visits": state.visits + e.visits, "minutes": state.minutes + e.minutes}
 
 
+def _attached(state: OpportunityState, e: facts.FileAttached, _: datetime) -> Changes:
+    return {"files": MappingProxyType({**state.files, e.file_id: e})}
+
+
 _RULES: dict[type[Event], Rule] = {
     facts.OpportunityOpened: _opened,
     facts.ExternalIdLinked: _linked,
@@ -261,6 +266,7 @@ _RULES: dict[type[Event], Rule] = {
     facts.GateWaived: _waived,
     facts.OpportunityAssessed: _assessed,
     facts.EffortSpent: _spent,
+    facts.FileAttached: _attached,
     facts.ForecastCategorised: _categorised,
     facts.ForecastJudged: _judged,
 }

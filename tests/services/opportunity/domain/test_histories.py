@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from services.opportunity.domain.assessment import effort, scoring
 from services.opportunity.domain.forecast.category import Forecast, Judgement
-from services.opportunity.domain.opportunity import concessions, outcome, progress, terms
+from services.opportunity.domain.opportunity import concessions, files, outcome, progress, terms
 from services.opportunity.domain.opportunity.decide import Circumstances, blocked, decide
 from services.opportunity.domain.opportunity.page import COMMANDS, position
 from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
 from shared.contracts.event import Recorded
-from shared.contracts.opportunity import Concession
+from shared.contracts.opportunity import Concession, Shown
 from shared.contracts.refusal import RefusedError
 from shared.kit.money import Money
 from shared.testing.given import START, history
@@ -29,7 +29,8 @@ criteria = st.sampled_from(["meeting", "shortlisted", "preferred", "terms", "sig
 amounts = st.builds(Money, minor=st.integers(-1, 4), currency=st.sampled_from(["CNY", "USD"]))
 scores = st.fixed_dictionaries({"funding": st.integers(0, 5), "fit": st.integers(0, 6)})
 decisions = st.sampled_from([None, "pursue", "lower_effort", "drop"])
-reasons, evidence = st.just("because"), st.just(SEEN)
+reasons = st.just("because")
+evidence = st.sampled_from([SEEN, SEEN, SEEN.model_copy(update={"kind": "file", "files": (OWNER,)})])
 
 COMMAND_STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     progress.ReachMilestone: st.builds(
@@ -62,6 +63,15 @@ COMMAND_STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     terms.Rename: st.builds(terms.Rename, name=st.sampled_from(["a", "b"])),
     terms.Comment: st.builds(terms.Comment, text=reasons),
     terms.Flag: st.builds(terms.Flag, flags=st.sampled_from([(), ("doubt",)])),
+    files.AttachFile: st.builds(
+        files.AttachFile,
+        file_id=st.sampled_from([OWNER, OTHER]),
+        name=reasons,
+        media_type=st.just("text/plain"),
+        size=st.just(1),
+        sha256=st.just("0" * 64),
+        shows=st.none() | st.builds(Shown, stage=stages, kind=st.just("milestone"), code=milestones),
+    ),
     scoring.Assess: st.builds(scoring.Assess, scores=scores, decision=decisions, reason=st.none() | reasons),
     effort.SpendEffort: st.builds(
         effort.SpendEffort, visits=st.integers(-2, 3), minutes=st.integers(-2, 3), note=st.none() | reasons
