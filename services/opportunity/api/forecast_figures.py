@@ -11,7 +11,7 @@ from services.opportunity.queries.funnel import GroupBy
 from services.opportunity.queries.view import Belonging
 
 
-class PeriodTold(BaseModel):
+class ForecastPeriodTold(BaseModel):
     label: str
     kind: str
     first_day: date
@@ -38,7 +38,7 @@ class Target(BaseModel):
     drill: str
 
 
-class Judged(BaseModel):
+class ForecastJudged(BaseModel):
     """What managers who have another amount or close date in mind expect of the period; in no other figure."""
 
     count: int
@@ -79,7 +79,7 @@ class ForecastWorth(BaseModel):
     gap_minor: int | None
     gap_low_minor: int | None
     gap_high_minor: int | None
-    judged: Judged | None
+    judged: ForecastJudged | None
     converted: InOne | None
     drill: str
 
@@ -110,7 +110,7 @@ class SlotFigure(SlotSum):
 class ForecastSum(SlotSum):
     """Of a period."""
 
-    period: PeriodTold
+    period: ForecastPeriodTold
 
 
 class ForecastFigure(ForecastSum):

@@ -13,10 +13,10 @@ from services.opportunity.api.forecast_beside import gap, in_one, sum_in_one
 from services.opportunity.api.forecast_figures import (
     Category,
     ForecastFigure,
+    ForecastJudged,
+    ForecastPeriodTold,
     ForecastSum,
     ForecastWorth,
-    Judged,
-    PeriodTold,
     SlotFigure,
     Unpriced,
 )
@@ -74,8 +74,10 @@ class Teller:
         values = dict(zip(self.by, at, strict=True))
         return {name: self.names.group(name, value, values.get("process")) for name, value in values.items()}
 
-    def _period(self, period: Period) -> PeriodTold:
-        return PeriodTold(label=period.label, kind=period.kind, first_day=period.first_day, last_day=period.last_day)
+    def _period(self, period: Period) -> ForecastPeriodTold:
+        return ForecastPeriodTold(
+            label=period.label, kind=period.kind, first_day=period.first_day, last_day=period.last_day
+        )
 
     def _sum(self, slot: str, at: Key | None, period: Period | None) -> dict[str, Any]:
         """The fields of a figure. `at` None: all groups together."""
@@ -149,11 +151,11 @@ class Teller:
 
     def _judged(
         self, rows: Sequence[RowMapping], chosen: Mapping[str, Any], currency: str, period: Period | None
-    ) -> Judged | None:
+    ) -> ForecastJudged | None:
         if period is None or not rows:
             return None
         where = {"judged_closing": period.label, "judged_currency": currency, "forecast": self._counted}
-        return Judged(
+        return ForecastJudged(
             count=sum(row["count"] for row in rows),
             minor=sum(row["amount_minor"] for row in rows),
             drill=self._link({**chosen, "outcome": OPEN_OR_PAUSED}, **where),

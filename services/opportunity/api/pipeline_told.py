@@ -32,7 +32,7 @@ class Converted(BaseModel):
     rate: RateUsed | None = None
 
 
-class Worth(BaseModel):
+class PipelineWorth(BaseModel):
     """What `count` opportunities are worth in a currency: in all, and times the bounds and the middle of the probability range,
     rounded per opportunity."""
 
@@ -74,7 +74,7 @@ class PipelineSum(BaseModel):
     expected_wins: Wins
     days_in_stage: DaysInStage
     synchrony: list[InStep]
-    worth: list[Worth]
+    worth: list[PipelineWorth]
     converted: Converted | None
     drill: str
 
@@ -120,7 +120,7 @@ class Teller:
             "drill": link(self.ask, **chosen),
         }
 
-    def _worth(self, row: RowMapping, chosen: Mapping[str, Any]) -> Worth:
+    def _worth(self, row: RowMapping, chosen: Mapping[str, Any]) -> PipelineWorth:
         currency, beside = row["currency"], self.beside
         money = {name.removeprefix("amount_"): row[name] for name in MONEY}
         converted = None
@@ -128,9 +128,9 @@ class Teller:
             told = {name: beside.convert(minor, currency) for name, minor in money.items()}
             converted = Converted(currency=beside.currency, rate=beside.rate(currency), **told)
         drill = self.asking.list_link(self.ask, **{**chosen, "currency": currency})
-        return Worth(currency=currency, count=row["count"], converted=converted, drill=drill, **money)
+        return PipelineWorth(currency=currency, count=row["count"], converted=converted, drill=drill, **money)
 
-    def _total(self, worth: Sequence[Worth]) -> Converted | None:
+    def _total(self, worth: Sequence[PipelineWorth]) -> Converted | None:
         if self.beside is None:
             return None
         parts = [one.converted for one in worth if one.converted is not None]

@@ -40,7 +40,7 @@ class SubmissionPage(Page[SubmissionItem]):
     """The newest first."""
 
 
-class LineItem(BaseModel):
+class SubmittedLine(BaseModel):
     """An opportunity as it was submitted. `name` and `outcome_now` as they are now: null where it may not be seen any more."""
 
     opportunity: Named
@@ -56,7 +56,7 @@ class LineItem(BaseModel):
 
 
 class SubmissionDetail(SubmissionItem):
-    opportunities: list[LineItem]
+    opportunities: list[SubmittedLine]
 
 
 async def items_of(rows: Sequence[RowMapping], asking: Asking) -> list[SubmissionItem]:
@@ -77,11 +77,11 @@ async def items_of(rows: Sequence[RowMapping], asking: Asking) -> list[Submissio
     ]
 
 
-async def lines_told(rows: Sequence[RowMapping], asking: Asking) -> list[LineItem]:
+async def lines_told(rows: Sequence[RowMapping], asking: Asking) -> list[SubmittedLine]:
     language = asking.language
     processes = await processes_of(asking.connection, {(row["process"], row["process_version"]) for row in rows})
     return [
-        LineItem(
+        SubmittedLine(
             opportunity=Named(id=row["opportunity_id"], name=row["name"]),
             outcome_now=coded_or_none(labels.OUTCOMES, row["outcome"], language),
             stage=stage_of(processes[row["process"], row["process_version"]].selling, row["stage"], language),

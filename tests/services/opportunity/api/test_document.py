@@ -39,6 +39,11 @@ def test_every_route_is_described() -> None:
                 assert "dry_run" in {parameter["name"] for parameter in operation["parameters"]}, path
 
 
+def test_every_schema_has_a_name_of_its_own() -> None:
+    """Of two models with one name the document would tell in which file of ours they stand."""
+    assert [name for name in describe(SERVICE).openapi()["components"]["schemas"] if "__" in name] == []
+
+
 def _without_position(app: FastAPI) -> None:
     """A position that nobody has reached is waited for, then told by a 503: made up, it says nothing about the service."""
     for methods in app.openapi()["paths"].values():
