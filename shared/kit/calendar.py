@@ -23,6 +23,8 @@ from zoneinfo import ZoneInfo
 
 PeriodKind = Literal["day", "week", "month", "quarter", "half", "year"]
 KINDS: Final[tuple[PeriodKind, ...]] = get_args(PeriodKind)
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9000
+"""Of what people ask for: the periods around their days exist too, of every kind and in every time zone."""
 MAX_PERIODS = 10_000  # no report has more columns; a wish for more is a mistyped year
 
 _MONTHS: Final[dict[str, int]] = {"month": 1, "quarter": 3, "half": 6, "year": 12}
@@ -136,6 +138,13 @@ class BusinessCalendar:
             f"{label!r} is not a period; write a day 2017-03-31, a week 2017-W05, a month 2017-03, "
             "a quarter 2017-Q1, a half-year 2017-H1 or a year FY2017"
         )
+
+    def asked(self, label: str) -> Period:
+        """As `parse`, of the years 1900 to 9000 alone."""
+        period = self.parse(label)
+        if not EARLIEST_YEAR <= period.first_day.year <= period.last_day.year <= LATEST_YEAR:
+            raise ValueError(f"{label!r} is out of range: years {EARLIEST_YEAR} to {LATEST_YEAR}")
+        return period
 
     def periods(self, start: datetime, end: datetime, kind: PeriodKind) -> list[Period]:
         """All periods of a kind that overlap ``start <= moment < end``, in order; none when end <= start.

@@ -1,13 +1,14 @@
 """Lists as CSV and as XLSX: the same rows, filters and order as in JSON, all pages in one file.
 
 The rows are written to a temporary file first: the database is read at its own speed and let go, however slowly the file is
-fetched. CSV is UTF-8 with a byte order mark, without which Excel takes Chinese for something else. A text that a spreadsheet would
-take for a formula is given an apostrophe in CSV; in XLSX a text is a text. Moments are told in the business calendar's time zone.
+fetched. CSV is UTF-8 with a byte order mark, without which Excel takes Chinese for something else. Every text is quoted in CSV, and
+what a spreadsheet would take for a formula is given an apostrophe, at the beginning and wherever a spreadsheet that separates by
+semicolons would begin a cell; in XLSX a text is a text. Moments are told in the business calendar's time zone.
 """
 
 import asyncio
-import csv
 import io
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,9 @@ FILES: Final[dict[str, Any]] = {
 IN_MEMORY = 4 * 1024 * 1024
 CHUNK = 64 * 1024
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_INSIDE = re.compile(r"([;\t\r\n][ \"]*)(?=[=+\-@＝＋－＠])")
 LONGEST_TEXT = 32_767  # of a cell
+MOST_DIGITS = 15  # of a number in a spreadsheet: further ones become 0
 
 
 class Exported(BaseModel):
@@ -155,13 +158,17 @@ def _sent(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
+def _digits(number: int | Decimal) -> int:
+    """How many of them matter: without the zeros at the end."""
+    return len("".join(str(digit) for digit in Decimal(number).as_tuple().digits).rstrip("0"))
+
+
 class _Csv:
     def __init__(self, file: IO[bytes]) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
-        self._writer = csv.writer(self._text)
 
     def write(self, rows: Sequence[Sequence[Cell]]) -> None:
-        self._writer.writerows([[_plain(cell) for cell in row] for row in rows])
+        self._text.write("".join(f"{','.join(_plain(cell) for cell in row)}\r\n" for row in rows))
 
     def close(self) -> None:
         self._text.flush()
@@ -173,12 +180,18 @@ def _plain(cell: Cell) -> str:
         case None:
             return ""
         case str():
-            return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA) else cell
+            return f'"{_harmless(cell).replace(chr(34), chr(34) * 2)}"'
         case datetime():
             return cell.isoformat(sep=" ")
         case Decimal():
             return f"{cell:f}"
     return str(cell)
+
+
+def _harmless(text: str) -> str:
+    # Quotes alone do not help: between semicolons most of a row is one cell, which does not begin with a quote.
+    text = _INSIDE.sub(r"\1'", text)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 class _Xlsx:
@@ -213,9 +226,10 @@ class _Xlsx:
                 self._sheet.write_datetime(*at, cell, self._moment)
             case date():
                 self._sheet.write_datetime(*at, datetime(cell.year, cell.month, cell.day), self._day)  # noqa: DTZ001 — a day
+            case int() | Decimal() if _digits(cell) > MOST_DIGITS:
+                self._sheet.write_string(*at, f"{cell:f}" if isinstance(cell, Decimal) else str(cell))
             case Decimal():
                 digits = min(max(-int(cell.as_tuple().exponent), 0), 4)
-                # A spreadsheet knows no other numbers; of what Money holds, none loses a digit.
                 self._sheet.write_number(*at, float(cell), self._money[digits])
             case _:
                 self._sheet.write_number(*at, cell)

@@ -195,11 +195,15 @@ class Asking:
 
     def days_of(self, label: str, field: str) -> tuple[date, date]:
         """The first and the last day of a period. Raises ProblemError 400 for what is none."""
+        period = self.period_named(label, field)
+        return period.first_day, period.last_day
+
+    def period_named(self, label: str, field: str) -> Period:
+        """Raises ProblemError 400 for what is none."""
         try:
-            period = self.backend.calendar.parse(label)
+            return self.backend.calendar.asked(label)
         except ValueError as error:
             raise bad_request("bad_period", str(error), field=field, expected="such as 2017-Q4") from None
-        return period.first_day, period.last_day
 
     def period(self, ask: Within) -> Period:
         """Raises ProblemError 400 for what is no period, and for a period that ends before it begins."""
@@ -207,10 +211,7 @@ class Asking:
         if ask.period is not None:
             if ask.first_day or ask.last_day:
                 raise bad_request("bad_period", "both period and from/to", field="period", expected="one of them")
-            try:
-                return calendar.parse(ask.period)
-            except ValueError as error:
-                raise bad_request("bad_period", str(error), field="period", expected="such as 2017-Q1") from None
+            return self.period_named(ask.period, "period")
         if ask.first_day is None and ask.last_day is None:
             return calendar.period_of(self.moment(ask.as_of, "as_of") or self.now, "year")
         first, last = ask.first_day or EARLIEST, ask.last_day or calendar.day_of(self.now)

@@ -1,6 +1,5 @@
 """The forecast (R2): what a period promises by category, what was won in it, against the target; a manager's judgement beside."""
 
-from dataclasses import replace
 from datetime import date
 from typing import Annotated, Literal
 
@@ -122,8 +121,7 @@ def _periods(ask: ForecastQuery, asking: Asking) -> list[Period]:
         today = calendar.day_of(asking.moment(ask.as_of, "as_of") or asking.now)
         whole = calendar.period_of_day(today, ask.by or "quarter")
     elif ask.period is not None:
-        first, last = asking.days_of(ask.period, "period")
-        whole = replace(calendar.parse(ask.period), first_day=first, last_day=last)
+        whole = asking.period_named(ask.period, "period")
     else:
         if ask.first_day is None or ask.last_day is None or not 1900 <= ask.first_day.year <= ask.last_day.year <= 9000:
             raise bad_request("bad_period", "from and to make no period", field="from", expected="both, in order")

@@ -1,5 +1,6 @@
 """Targets (R2): who is to win how much within which period; every word on record."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
 
@@ -14,10 +15,10 @@ from services.opportunity.api.names import Named, NamesOf, names_of
 from services.opportunity.api.references import OrganisationNow
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.api.rows import Coded, coded
-from services.opportunity.domain.forecast.targets import SetTarget
+from services.opportunity.domain.forecast.targets import SetTarget, check_not_over
 from services.opportunity.forecasting import set_target
 from services.opportunity.queries import targets as queries
-from services.opportunity.queries.scope import led_teams
+from services.opportunity.queries.scope import led_teams, teams_led
 from services.opportunity.queries.targets import TargetFilters
 from shared.contracts.opportunity import EntityId, HolderKind
 from shared.contracts.opportunity.forecast import PeriodLabel
@@ -106,22 +107,36 @@ async def set_one(
     organisation: OrganisationNow,
     asking: AskingNow,
 ) -> Response:
-    """By whoever sees everything; by a manager for people and teams below, never for oneself. What was said before stays on
-    record, and counts as of then."""
+    """By whoever sees everything; by a manager for people and teams below, never for oneself nor for a team that one leads oneself:
+    its target is one's own. Once a period is over, executives and operations alone. What was said before stays on record, and
+    counts as of then."""
     known = await organisation.known([body])
-    led = frozenset[str]()
+    led = Led()
     if command.scope.person_id is not None and not command.scope.everything:
-        led = await led_teams(asking.connection, command.scope.person_id, asking.now)
+        person = command.scope.person_id
+        led = Led(
+            await teams_led(asking.connection, person, asking.now),
+            await led_teams(asking.connection, person, asking.now),
+        )
 
     async def decide(work: Work) -> JsonObject:
         known.check([body])
         check_may_set(body, command, led)
+        check_not_over(body, command.backend.calendar, asking.now, command.caller.roles)
         return await set_target(work, body, command.backend.calendar)
 
     return await command.run(body, decide, status=201)
 
 
-def check_may_set(body: SetTarget, command: Commander, led: frozenset[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Led:
+    """The teams that somebody leads: `own` oneself, `all` with those below."""
+
+    own: frozenset[str] = frozenset()
+    all: frozenset[str] = frozenset()
+
+
+def check_may_set(body: SetTarget, command: Commander, led: Led) -> None:
     """Raises RefusedError (kind forbidden)."""
     scope = command.scope
     if body.holder_id is not None and body.holder_id == scope.person_id:
@@ -134,7 +149,15 @@ def check_may_set(body: SetTarget, command: Commander, led: frozenset[str]) -> N
         )
     if scope.everything:
         return
-    below = led if body.holder_kind == "team" else scope.people if led else frozenset[str]()
+    if body.holder_kind == "team" and body.holder_id in led.own:
+        raise refuse(
+            "own_target",
+            "nobody sets the target of a team that they lead: it is their own",
+            field="holder_id",
+            expected="a manager above, or an executive",
+            kind="forbidden",
+        )
+    below = led.all if body.holder_kind == "team" else scope.people if led.all else frozenset[str]()
     if body.holder_id not in below:
         raise _not_led(body.holder_kind)
 

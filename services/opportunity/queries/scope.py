@@ -27,11 +27,16 @@ async def scope_of(connection: AsyncConnection, person_id: str, now: datetime) -
     )
 
 
-async def led_teams(connection: AsyncConnection, person_id: str, now: datetime) -> frozenset[str]:
-    """The teams that a person leads now, and all below them."""
+async def teams_led(connection: AsyncConnection, person_id: str, now: datetime) -> frozenset[str]:
+    """The teams that a person leads now, without those below them."""
     leads = (membership.c.person_id == person_id, membership.c.role == "manager")
     holds = (membership.c.valid_from <= now, membership.c.valid_to > now)
-    led = await _ids(connection, select(membership.c.team_id).where(*leads, *holds))
+    return frozenset(await _ids(connection, select(membership.c.team_id).where(*leads, *holds)))
+
+
+async def led_teams(connection: AsyncConnection, person_id: str, now: datetime) -> frozenset[str]:
+    """The teams that a person leads now, and all below them."""
+    led = await teams_led(connection, person_id, now)
     return frozenset(await _ids(connection, subtree(team, "team_id", "parent_team_id", led)))
 
 

@@ -102,6 +102,16 @@ def test_every_moment_is_in_its_period_whose_label_leads_back_and_whose_neighbou
     assert calendar.preceding(period).end == period.start
 
 
+@pytest.mark.parametrize("label", ["0001-02", "1899-12", "9001-Q1", "9998-11", "9998-12-31"])
+def test_what_people_ask_for_has_neighbours_of_every_kind(label: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        SHANGHAI.asked(label)
+    for edge in ("1900-01", "9000-12"):
+        asked = SHANGHAI.asked(edge)
+        for kind in KINDS:
+            assert SHANGHAI.periods(asked.start, asked.end, kind)
+
+
 def test_periods_cover_a_span_in_order() -> None:
     start, end = datetime(2016, 12, 31, 15, 59, tzinfo=UTC), datetime(2017, 3, 31, 16, tzinfo=UTC)
     months = SHANGHAI.periods(start, end, "month")

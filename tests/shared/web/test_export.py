@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime
@@ -66,14 +67,36 @@ async def test_money_is_exact_and_moments_are_told_in_the_business_time_zone() -
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "  =1", "\r=1", "＝1"])
 async def test_no_text_is_a_formula(text: str) -> None:
     file = await content("csv", (text, None))
-    assert list(csv.reader(io.StringIO(file.decode("utf-8-sig"), newline="")))[1][0] == f"'{text}"
+    [_, [cell, _]] = csv.reader(io.StringIO(file.decode("utf-8-sig"), newline=""))
+    assert cell.startswith("'")
+    assert cell.replace("'", "") == text
     assert cells(await content("xlsx", (text, None)))[1][0][0] == "s"
+
+
+@pytest.mark.parametrize("text", ["a;=1+1", 'a; "=1+1', "a\n-1+1", "a\t@sum(a1)", '";=1'])
+async def test_no_part_of_a_text_is_a_formula_where_semicolons_separate(text: str) -> None:
+    file = await content("csv", (3, text))
+    [row] = file.decode("utf-8-sig").split("\r\n")[1:-1]
+    assert row.startswith('3,"')
+    for cell in re.split(r"[;\t\n]", row):
+        assert cell.strip(' "')[0] not in "=+-@"
+
+
+async def test_what_a_spreadsheet_would_round_is_a_text() -> None:
+    many, round_ = whole_units(12_345_678_901_234_567, "CNY"), whole_units(10**17, "CNY")
+    rows = cells(await content("xlsx", ("m", many), ("r", round_), ("i", 1_234_567_890_123_456), ("j", -12)))
+    assert [row[1] for row in rows[1:]] == [
+        ("s", "123456789012345.67"),
+        ("n", "1000000000000000"),
+        ("s", "1234567890123456"),
+        ("n", "-12"),
+    ]
 
 
 async def test_a_number_below_nothing_stays_a_number() -> None:
     assert (await content("csv", ("x", -5), ("y", Decimal("-0.50")))).decode("utf-8-sig").splitlines()[1:] == [
-        "x,-5",
-        "y,-0.50",
+        '"x",-5',
+        '"y",-0.50',
     ]
 
 

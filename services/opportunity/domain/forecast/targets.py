@@ -17,6 +17,7 @@ from shared.kit.calendar import BusinessCalendar, Period
 from shared.kit.money import Money
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
+MAY_SET_LATE = frozenset({"executive", "operations"})
 
 
 class SetTarget(Command):
@@ -70,10 +71,24 @@ def decide_target(state: Targets, command: SetTarget, calendar: BusinessCalendar
     return [TargetSet(**said, amount=command.amount, first_day=period.first_day, last_day=period.last_day)]
 
 
+def check_not_over(command: SetTarget, calendar: BusinessCalendar, now: datetime, roles: frozenset[str]) -> None:
+    """Refuses (kind forbidden) a period that is over by `now`, whatever moment the word is to be effective from: what came of it is
+    known, and a target said then, backdated or not, is made to fit. Only those who keep the records bring one in late."""
+    period = period_asked(command.period, calendar)
+    if period.end <= now and not roles & MAY_SET_LATE:
+        raise refuse(
+            "period_over",
+            f"{period.label} ended on {period.last_day}",
+            field="period",
+            expected=f"a period that is not over; one of the roles {', '.join(sorted(MAY_SET_LATE))} sets a late target",
+            kind="forbidden",
+        )
+
+
 def period_asked(label: str, calendar: BusinessCalendar) -> Period:
     """The month, quarter or fiscal year of this label. Refuses (kind input) any other."""
     try:
-        return calendar.parse(label)
+        return calendar.asked(label)
     except ValueError as error:
         raise refuse(
             "bad_period", str(error), field="period", expected="such as 2026-10, 2026-Q4 or FY2026", kind="input"

@@ -289,6 +289,9 @@ async def test_targets_are_set_from_above(house: House) -> None:
         await refused(await lin.post("/targets", json=body | {"holder_id": house.ids["olga"]}), 403, "not_led")
         team = body | {"holder_kind": "team", "holder_id": house.ids["east"]}
         await refused(await lin.post("/targets", json=team), 403, "not_led")
+        over = body | {"period": QUARTER}
+        await refused(await lin.post("/targets", json=over), 403, "period_over")
+        await refused(await lin.post("/targets", json=over | {"occurred_at": at("2017-05-01")}), 403, "period_over")
         company = {"holder_kind": "company", "period": "2198-Q2", "amount": cny(1)}
         await refused(await lin.post("/targets", json=company), 403, "not_led")
         unknown = body | {"holder_id": "0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d"}
@@ -299,6 +302,14 @@ async def test_targets_are_set_from_above(house: House) -> None:
     async with house.client("olga", "seller") as olga:
         olga.headers["Keyfold-Position"] = lin.headers["Keyfold-Position"]
         assert (await got(olga, "/targets", period="2198-Q2"))["items"] == []
+
+
+async def test_the_target_of_a_team_is_set_by_whoever_leads_a_team_above(house: House) -> None:
+    body = {"holder_kind": "team", "period": "2198-Q3", "amount": cny(100)}
+    async with house.client("mei", "manager") as mei:
+        own = await mei.post("/targets", json=body | {"holder_id": house.ids["east"]})
+        await refused(own, 403, "own_target")
+        await done(mei, "/targets", body | {"holder_id": house.ids["shanghai"]}, status=201)
 
 
 async def test_a_category_is_said_listed_and_part_of_history(house: House) -> None:
@@ -346,6 +357,8 @@ async def test_a_forecast_is_converted_and_a_file(quarter: Quarter) -> None:
 async def test_what_is_no_period_is_refused_by_name(quarter: Quarter) -> None:
     for wrong, code in (
         ({"period": "soon"}, "bad_period"),
+        ({"period": "0001-02", "by": "year"}, "bad_period"),
+        ({"period": "9998-11", "by": "year"}, "bad_period"),
         ({"period": QUARTER, "from": "2017-01-01"}, "bad_period"),
         ({"from": "2017-01-01"}, "bad_period"),
         ({"from": "2017-02-01", "to": "2017-01-01"}, "bad_period"),
