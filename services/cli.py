@@ -373,3 +373,7 @@ def main() -> None:
         if end.code == INTERRUPTED:
             errors.print(STOPPED, style="bold red", markup=False, highlight=False)
         raise
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,10 +20,12 @@ KEYFOLD = Path(sys.executable).with_name("keyfold")
 SECONDS = 60.0
 
 
-async def start(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+async def start(
+    *arguments: str, command: Sequence[str | Path] = (KEYFOLD,), **settings: str
+) -> asyncio.subprocess.Process:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KEYFOLD_")}
     return await asyncio.create_subprocess_exec(
-        KEYFOLD,
+        *command,
         *arguments,
         env=clean | settings,
         stdout=asyncio.subprocess.PIPE,
@@ -85,3 +88,9 @@ def test_the_verdict_on_contracts_comes_once_and_last(tmp_path: Path, capsys: py
     said = capsys.readouterr().out
     assert "opportunity.json is out of date" in said
     assert "Everything is up to date" not in said
+
+
+async def test_it_can_be_run_as_a_module() -> None:
+    code, out, _ = await ended(await start("--help", command=(sys.executable, "-m", "services.cli")))
+    assert code == 0
+    assert "Keyfold: an event-sourced backend" in out
