@@ -10,7 +10,7 @@ from services.opportunity.api.asking import Asking, AskingNow, Narrowing
 from services.opportunity.api.converting import Converting, converter
 from services.opportunity.api.groups import FILTER_OF, labeller
 from services.opportunity.api.roles import MAY_READ
-from services.opportunity.api.waterfall_told import Links, Waterfall, told
+from services.opportunity.api.waterfall_told import Links, Rows, Waterfall, told
 from services.opportunity.labels import word
 from services.opportunity.pipeline_labels import BARS
 from services.opportunity.queries.funnel import counts
@@ -100,7 +100,7 @@ async def waterfall(ask: Annotated[WaterfallQuery, Query()], asking: AskingNow) 
         closing=ask.closing,
         belonging=ask.belonging,
         group_by=ask.group_by,
-        parts=told(ask.group_by, (opening, moved, closing), names, links, beside),
+        parts=told(ask.group_by, Rows(opening, moved, closing), names, links, beside),
         rate_on=beside.on if beside else None,
         rates=beside.used if beside else [],
     )

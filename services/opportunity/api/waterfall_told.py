@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
@@ -12,8 +12,16 @@ from services.opportunity.api.groups import Group, Labeller
 from services.opportunity.queries.moves import SIGNS, Bar, Clock, PartBy
 from services.opportunity.queries.view import Belonging
 
-Rows = tuple[Sequence[RowMapping], Sequence[RowMapping], Sequence[RowMapping]]
-"""(opening, bars, closing)"""
+
+class Rows(NamedTuple):
+    """As they were asked for: a row per part and currency, and for `bars` per bar."""
+
+    opening: Sequence[RowMapping]
+    bars: Sequence[RowMapping]
+    closing: Sequence[RowMapping]
+
+    def of(self, name: str, value: Any) -> "Rows":
+        return Rows(*([row for row in found if row[name] == value] for found in self))
 
 
 class Amount(BaseModel):
@@ -106,17 +114,12 @@ def told(by: PartBy | None, rows: Rows, names: Labeller, links: Links, beside: C
     values = {row[by] for found in rows for row in found}
     groups = {value: names.group(by, value, None) for value in values}
     ordered = sorted(values, key=lambda value: (value is None, groups[value].label, str(value)))
-    return [_part(groups[value], value, _of(rows, by, value), links, beside) for value in ordered]
-
-
-def _of(rows: Rows, name: str, value: Any) -> Rows:
-    opening, moved, closing = ([row for row in found if row[name] == value] for found in rows)
-    return opening, moved, closing
+    return [_part(groups[value], value, rows.of(by, value), links, beside) for value in ordered]
 
 
 def _part(group: Group | None, value: Any, rows: Rows, links: Links, beside: Converter | None) -> WaterfallPart:
     currencies = sorted({row["currency"] for found in rows for row in found}, key=lambda one: (one is None, one))
-    balances = [_balance(one, value, _of(rows, "currency", one), links, beside) for one in currencies]
+    balances = [_balance(one, value, rows.of("currency", one), links, beside) for one in currencies]
     return WaterfallPart(group=group, balances=balances, converted=_together(balances, beside))
 
 
@@ -130,7 +133,7 @@ def _balance(currency: str | None, value: Any, rows: Rows, links: Links, beside:
         return Amount(minor=minor, count=count, converted_minor=converted(minor), drill=drill)
 
     def bars() -> Iterator[BarTold]:
-        of = {row["bar"]: row for row in rows[1]}
+        of = {row["bar"]: row for row in rows.bars}
         for bar, sign in SIGNS.items():
             if bar in of:
                 row = of[bar]
@@ -146,7 +149,7 @@ def _balance(currency: str | None, value: Any, rows: Rows, links: Links, beside:
                     drill=links.steps(bar, value, currency),
                 )
 
-    opening, closing, moved = amount("opening", rows[0]), amount("closing", rows[2]), list(bars())
+    opening, closing, moved = amount("opening", rows.opening), amount("closing", rows.closing), list(bars())
     return Balance(
         currency=currency,
         opening=opening,

@@ -1,9 +1,10 @@
 """What each step did to the pipeline: the chain of states of every opportunity on a clock, and the moves that its steps are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from enum import IntEnum
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, FromClause, String, Subquery, and_, case, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import array
@@ -109,27 +110,53 @@ def moves(view: View, between: Between, by: PartBy | None) -> Subquery:
     short arrays in a tenth of the time that it takes for a lateral join with a list of values.
     """
     chain = _chain(view, between, by)
-    _, made = _classified(chain)
     after = literal(False) if between.start is None else chain.c.at > between.start
+    made = _classified(chain).made
     placed = func.unnest(func.array_remove(array(made), None)).label("place")
     step = select(chain, placed).where(after).subquery("step")
-    told, _ = _classified(step)  # the same, in terms of what was unfolded
+    told = _classified(step).moves  # the same, in terms of what was unfolded
 
-    def of_move(index: int) -> ColumnElement[Any]:
-        return case({place: move[index] for place, move in enumerate(told)}, value=step.c.place)
+    def of_move(name: str) -> ColumnElement[Any]:
+        said = {place.value: getattr(move, name) for place, move in told.items()}
+        return case(said, value=step.c.place).label(name)
 
     names = ("opportunity_id", "name", "at", "owner_id", "team_id", "account_id", "process", "place")
-    told_of = {"bar": 0, "currency": 1, "part": 2, "minor": 3, "number": 4}
-    columns = [of_move(index).label(name) for name, index in told_of.items()]
-    return select(*(step.c[name] for name in names), *columns).subquery("moved")
+    return select(*(step.c[name] for name in names), *map(of_move, Move._fields)).subquery("moved")
 
 
-Move = tuple[ColumnElement[Any], ColumnElement[Any], ColumnElement[Any], ColumnElement[Any], ColumnElement[Any]]
-"""(bar, currency, part, what it adds to the money, what it adds to the number)."""
+class Place(IntEnum):
+    """Every kind of move, in the order in which a step is told; it stands in the cursors of the list of steps."""
+
+    NEW = 0
+    REOPENED = 1
+    OUT = 2
+    DOWN = 3
+    UP = 4
+    OUT_OF_CURRENCY = 5
+    IN = 6
+    INTO_CURRENCY = 7
+    ENDED = 8
 
 
-def _classified(step: FromClause) -> tuple[list[Move], list[ColumnElement[Any]]]:
-    """The one place that says what a step did: (every kind of move, the places of the up to three that a step made).
+class Move(NamedTuple):
+    """`minor`, `number`: what it adds to the money and to the number."""
+
+    bar: ColumnElement[Any]
+    currency: ColumnElement[Any]
+    part: ColumnElement[Any]
+    minor: ColumnElement[Any]
+    number: ColumnElement[Any]
+
+
+class Classified(NamedTuple):
+    """`made`: the places of the up to three moves that a step made; null where it made none."""
+
+    moves: Mapping[Place, Move]
+    made: Sequence[ColumnElement[Any]]
+
+
+def _classified(step: FromClause) -> Classified:
+    """The one place that says what a step did.
 
     With s standing, m member before (0) and after (1), v the amount: born as member: new +v1 · ended → standing as member:
     reopened +v1 · came in while standing, or as it ended: in +v1 · went out: out −v0 · stayed member: up or down by v1 − v0, in
@@ -146,27 +173,31 @@ def _classified(step: FromClause) -> tuple[list[Move], list[ColumnElement[Any]]]
     went_out = case((and_(alike, c.fits), "pushed_out"), else_="moved_out")
     now, before = (c.currency, c.part), (c.was_currency, c.was_part)
     changed, none, one = c.amount - c.was_amount, literal(0), literal(1)
-    moves: list[Move] = [
-        (literal("new"), *now, c.amount, one),
-        (literal("reopened"), *now, c.amount, one),
-        (went_out, *before, -c.was_amount, -one),
-        (literal("down"), *now, changed, none),
-        (literal("up"), *now, changed, none),
-        (literal("down"), *before, -c.was_amount, -one),
-        (came_in, *now, c.amount, one),
-        (literal("up"), *now, c.amount, one),
-        (c.outcome, *now, -c.amount, -one),
-    ]
-    made: list[ColumnElement[Any]] = [
-        case(
-            (and_(born, member), 0),
-            (and_(~born, ~stood, c.standing, member), 1),
-            (and_(was_member, ~stayed), 2),
-            (and_(stayed, priced, c.amount < c.was_amount), 3),
-            (and_(stayed, priced, c.amount > c.was_amount), 4),
-            (and_(stayed, ~priced), 5),
+    moves = {
+        Place.NEW: Move(literal("new"), *now, c.amount, one),
+        Place.REOPENED: Move(literal("reopened"), *now, c.amount, one),
+        Place.OUT: Move(went_out, *before, -c.was_amount, -one),
+        Place.DOWN: Move(literal("down"), *now, changed, none),
+        Place.UP: Move(literal("up"), *now, changed, none),
+        Place.OUT_OF_CURRENCY: Move(literal("down"), *before, -c.was_amount, -one),
+        Place.IN: Move(came_in, *now, c.amount, one),
+        Place.INTO_CURRENCY: Move(literal("up"), *now, c.amount, one),
+        Place.ENDED: Move(c.outcome, *now, -c.amount, -one),
+    }
+    made = (
+        _first(
+            (and_(born, member), Place.NEW),
+            (and_(~born, ~stood, c.standing, member), Place.REOPENED),
+            (and_(was_member, ~stayed), Place.OUT),
+            (and_(stayed, priced, c.amount < c.was_amount), Place.DOWN),
+            (and_(stayed, priced, c.amount > c.was_amount), Place.UP),
+            (and_(stayed, ~priced), Place.OUT_OF_CURRENCY),
         ),
-        case((and_(stood, member, ~stayed), 6), (and_(stayed, ~priced), 7)),
-        case((and_(~c.standing, member, or_(born, stood)), 8)),
-    ]
-    return moves, made
+        _first((and_(stood, member, ~stayed), Place.IN), (and_(stayed, ~priced), Place.INTO_CURRENCY)),
+        _first((and_(~c.standing, member, or_(born, stood)), Place.ENDED)),
+    )
+    return Classified(moves, made)
+
+
+def _first(*chances: tuple[ColumnElement[bool], Place]) -> ColumnElement[Any]:
+    return case(*((when, place.value) for when, place in chances))
