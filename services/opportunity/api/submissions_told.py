@@ -41,7 +41,7 @@ class SubmissionPage(Page[SubmissionItem]):
 
 
 class SubmittedLine(BaseModel):
-    """An opportunity as it was submitted. `name` and `outcome_now` as they are now: null where it may not be seen any more."""
+    """An opportunity as it was submitted. `beside`: judged to close within the period, and in no figure but `judged`. `name` and `outcome_now` as they are now: null where it may not be seen any more."""
 
     opportunity: Named
     outcome_now: Coded | None
@@ -53,6 +53,7 @@ class SubmittedLine(BaseModel):
     close_date: date | None
     judged_amount: Money | None
     judged_close_date: date | None
+    beside: bool
 
 
 class SubmissionDetail(SubmissionItem):
@@ -88,7 +89,7 @@ async def lines_told(rows: Sequence[RowMapping], asking: Asking) -> list[Submitt
             category=coded(forecast_labels.CATEGORIES, row["category"], language),
             amount=_money(row["amount_minor"], row["currency"]),
             judged_amount=_money(row["judged_minor"], row["judged_currency"]),
-            **{name: row[name] for name in ("low", "high", "close_date", "judged_close_date")},
+            **{name: row[name] for name in ("low", "high", "close_date", "judged_close_date", "beside")},
         )
         for row in rows
     ]

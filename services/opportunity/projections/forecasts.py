@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, SmallInteger, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Index, Integer, SmallInteger, String, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from shared.contracts.event import Recorded
@@ -70,6 +70,7 @@ submission_line = forecasts.table(
     Column("judged_minor", BigInteger),
     Column("judged_currency", String(3)),
     Column("judged_close_date", Date),
+    Column("beside", Boolean, nullable=False),
 )
 
 
@@ -85,14 +86,15 @@ def submitted(rows: Rows, e: Recorded[Any]) -> None:
     said: ForecastSubmitted = e.event
     key = {"book": e.entity_id, "version": e.version}
     when = {"submitted_at": e.occurred_at, "recorded_at": e.recorded_at, "actor": e.actor, "position": e.position}
-    kept = said.model_dump(exclude={"figures", "judged", "lines", "teams"})
+    kept = said.model_dump(exclude={"figures", "judged", "lines", "beside", "teams"})
     money = {
         "figures": [one.model_dump() for one in said.figures],
         "judged": [one.model_dump() for one in said.judged],
     }
     rows.put(submission, key | kept | money | when | {"teams": list(said.teams), "lines": len(said.lines)})
-    for line in said.lines:
-        rows.put(submission_line, key | _line(line))
+    for beside, lines in ((False, said.lines), (True, said.beside)):
+        for line in lines:
+            rows.put(submission_line, key | _line(line) | {"beside": beside})
 
 
 def _line(line: ForecastLine) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""What a submission keeps: the opportunities of a holder that are to close within a period, and those won in it so far."""
+"""What a submission keeps: the opportunities of a holder that are to close within a period, those won in it so far, and those that
+a manager judged into it."""
 
 from dataclasses import replace
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.opportunity.domain.forecast.category import COUNTED
 from services.opportunity.domain.forecast.submission import Holder, Snapshot, check_lines
 from services.opportunity.queries.listing import Order, page
 from services.opportunity.queries.moment import OPEN
@@ -17,19 +19,24 @@ from shared.service.visibility import EVERYTHING
 
 
 async def snapshot(connection: AsyncConnection, view: View, holder: Holder, period: Period) -> Snapshot:
-    """At the moment of the view, in order of close dates; close dates that are over stand apart and are not in it.
+    """At the moment of the view, in order of close dates; close dates that are over stand apart and are in it only as far as a
+    manager judges that they will close within the period all the same.
 
     All that is the holder's counts, so every submission of one is comparable. Refuses too many lines.
     """
     whose = Filters(owner=(holder.id,)) if holder.kind == "person" else Filters(team=holder.teams)
     ahead = replace(whose, due="ahead", closing=(period.first_day, period.last_day))
     won = replace(whose, outcome=("won",), closed_from=period.start, closed_before=period.end)
-    found: list[RowMapping] = []
-    for filters in (replace(ahead, outcome=OPEN), won):
-        asked = replace(view, scope=EVERYTHING, belonging="then", filters=filters)
-        found += await page(connection, asked, Order("close_date", descending=False), MOST_LINES + 1)
+    judged = replace(whose, judged_closing=(period.first_day, period.last_day), forecast=COUNTED)
+    found: dict[str, RowMapping] = {}
+    lines = 0
+    for filters in (replace(ahead, outcome=OPEN), won, judged):
+        asked, lines = replace(view, scope=EVERYTHING, belonging="then", filters=filters), len(found)
+        rows = await page(connection, asked, Order("close_date", descending=False), MOST_LINES + 1)
+        found |= {row["opportunity_id"]: row for row in rows if row["opportunity_id"] not in found}
         check_lines(len(found), period)
-    return Snapshot(tuple(_line(row) for row in found))
+    told = [_line(row) for row in found.values()]
+    return Snapshot(tuple(told[:lines]), tuple(told[lines:]))
 
 
 def _line(row: RowMapping) -> ForecastLine:

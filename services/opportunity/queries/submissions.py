@@ -80,14 +80,14 @@ async def one_submission(
 
 
 async def lines_of(connection: AsyncConnection, scope: Scope, key: BookKey) -> Sequence[RowMapping]:
-    """In order of close dates; `name` and `outcome` as they are now, null of opportunities that may not be seen any more."""
+    """In order of close dates, those that stand `beside` last; `name` and `outcome` as they are now, null of opportunities that may not be seen any more."""
     line, now = submission_line, span
     source = line.outerjoin(
         now, and_(now.c.opportunity_id == line.c.opportunity_id, holds(now, None, None), visible(scope))
     )
     statement = select(line, now.c.name, now.c.outcome).select_from(source)
     statement = statement.where(line.c.book == key[0], line.c.version == key[1])
-    ordered = statement.order_by(line.c.close_date.asc().nulls_last(), line.c.opportunity_id)
+    ordered = statement.order_by(line.c.beside, line.c.close_date.asc().nulls_last(), line.c.opportunity_id)
     return (await connection.execute(ordered)).mappings().all()
 
 
@@ -173,7 +173,7 @@ def _has_line(process: str, stage: int) -> ColumnElement[bool]:
 
 
 def _open(line: FromClause) -> ColumnElement[bool]:
-    return line.c.category.not_in(("closed", "omitted"))
+    return and_(line.c.category.not_in(("closed", "omitted")), ~line.c.beside)
 
 
 def _superseded() -> ColumnElement[bool]:

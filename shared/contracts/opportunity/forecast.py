@@ -16,7 +16,7 @@ ChosenCategory = Literal["pipeline", "best_case", "commit", "omitted"]
 PeriodLabel = Annotated[str, Field(pattern=r"^([0-9]{4}-([0-9]{2}|Q[1-4])|FY[0-9]{4})$", examples=["2026-Q4"])]
 """A month, a quarter or a fiscal year of the business calendar."""
 MOST_LINES = 500
-"""Of a submission, which is one event."""
+"""Of a submission, which is one event: `lines` and `beside` together."""
 _Minor = Annotated[int, Field(ge=-MAX_MINOR * MOST_LINES, le=MAX_MINOR * MOST_LINES)]
 _PerCent = Annotated[int, Field(ge=0, le=100)]
 
@@ -75,10 +75,11 @@ class ForecastLine(Part):
     judged_close_date: date | None = None
 
 
-@CONTRACT.event("opportunity.forecast_submitted")
+@CONTRACT.event("opportunity.forecast_submitted", category="forecast")
 class ForecastSubmitted(Event):
     """What a person, or a team with those below it (`teams`), expected of a period on the day: never changed, at most superseded
-    by the next one of the same holder and period. `judged`: of currencies in which something was judged."""
+    by the next one of the same holder and period. `judged`: of currencies in which something was judged. `beside`: what a manager
+    judged to close within the period though its close date lies elsewhere, or is over: in `judged`, and in no other figure."""
 
     submission_id: EntityId
     holder_kind: Literal["person", "team"]
@@ -90,4 +91,5 @@ class ForecastSubmitted(Event):
     figures: tuple[ForecastMoney, ...] = ()
     judged: tuple[ForecastJudgement, ...] = ()
     lines: tuple[ForecastLine, ...] = Field(default=(), max_length=MOST_LINES)
+    beside: tuple[ForecastLine, ...] = Field(default=(), max_length=MOST_LINES)
     note: Text | None = None

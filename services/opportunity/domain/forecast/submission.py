@@ -79,16 +79,19 @@ def open_period(label: str, calendar: BusinessCalendar, at: datetime) -> Period:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`lines`: what is expected to close within the period, and what was won in it so far."""
+    """`lines`: what is expected to close within the period, and what was won in it so far. `beside`: what is judged to close in it
+    though it is in no line."""
 
     lines: Sequence[ForecastLine] = field(default=())
+    beside: Sequence[ForecastLine] = field(default=())
 
 
 def decide_submit(
     command: SubmitForecast, holder: Holder, period: Period, snapshot: Snapshot, submission_id: str
 ) -> Sequence[Event]:
     """Every submission is one of its own, also when nothing has changed: that is what it says. Refuses too many lines."""
-    check_lines(len(snapshot.lines), period)
+    kept = (*snapshot.lines, *snapshot.beside)
+    check_lines(len(kept), period)
     return [
         ForecastSubmitted(
             submission_id=submission_id,
@@ -99,8 +102,9 @@ def decide_submit(
             first_day=period.first_day,
             last_day=period.last_day,
             figures=figures(snapshot.lines),
-            judged=judged(snapshot.lines, period.first_day, period.last_day),
+            judged=judged(kept, period.first_day, period.last_day),
             lines=tuple(snapshot.lines),
+            beside=tuple(snapshot.beside),
             note=command.note,
         )
     ]

@@ -2,15 +2,18 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from services.opportunity.domain.forecast.category import category
+from services.opportunity.domain.forecast.submission import Holder, SubmitForecast, decide_submit
 from services.opportunity.domain.opportunity.page import position
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.queries.forecast import expectation
+from services.opportunity.queries.snapshot import snapshot
 from services.opportunity.queries.submissions import (
     SubmissionFilters,
     by_stage,
@@ -153,6 +156,36 @@ async def test_a_judgement_counts_in_the_period_that_the_manager_expects(ask: As
     assert sum(row["amount_minor"] for row in shown.figures) == 5 * 1001
     nothing = await expectation(connection, view(as_of=day(4), scope=NOTHING), [], QUARTERS)
     assert (nothing.figures, nothing.judged) == ([], [])
+
+
+async def test_a_submission_keeps_what_is_judged_into_its_period_beside_its_lines(ask: Ask) -> None:
+    ledger = company()
+    opened = OpportunityOpened(
+        name="x", process="short", process_version=1, amount=CNY, close_date=date(2017, 3, 1), owner_id=ANN
+    )
+    pulled = ForecastJudged(judged_by="mei", close_date=date(2017, 3, 20))
+    smaller = ForecastJudged(judged_by="mei", amount=Money(minor=10, currency="CNY"))
+    ledger.opportunity(1, (opened, day(1)), (pulled, day(2)))
+    later = opened.model_copy(update={"close_date": date(2017, 5, 1)})
+    ledger.opportunity(2, (later, day(1)), (pulled, day(2)))
+    overdue = opened.model_copy(update={"close_date": day(3).date()})
+    ledger.opportunity(3, (overdue, day(1)), (smaller, day(2)))
+    ledger.opportunity(4, (overdue, day(1)))
+    ledger.opportunity(5, (later, day(1)), (pulled, day(2)), (OwnerAssigned(owner_id=BOB), day(3)))
+    ledger.opportunity(6, (later, day(1)), (pulled, day(2)), (ForecastCategorised(category="omitted"), day(3)))
+    asked = view(as_of=day(20))
+    connection = await ask(ledger)
+    kept = await snapshot(connection, asked, Holder("person", str(ANN)), QUARTERS[0])
+    assert [[one.opportunity_id for one in some] for some in (kept.lines, kept.beside)] == [
+        [entity(1)],
+        [entity(3), entity(2)],
+    ]
+    [event] = decide_submit(SubmitForecast(period="2017-Q1"), Holder("person", str(ANN)), QUARTERS[0], kept, entity(9))
+    assert isinstance(event, ForecastSubmitted)
+    told = await expectation(connection, replace(asked, filters=Filters(owner=(ANN,))), [], QUARTERS[:1])
+    [shown] = told.judged
+    assert (event.judged[0].count, event.judged[0].minor) == (shown["count"], shown["amount_minor"])
+    assert shown["amount_minor"] == 1001 + 1001 + 10
 
 
 def target(minor: int, holder_id: str | None = ANN, kind: Any = "person") -> TargetSet:

@@ -78,6 +78,15 @@ def test_a_submission_keeps_its_lines_and_one_more_is_another() -> None:
     assert given(FORECAST, [event, event]).state.made == 2
 
 
+def test_what_is_judged_into_a_period_is_in_no_other_figure() -> None:
+    there, beside = line(1), line(2, 600, judged_close_date=QUARTER.last_day)
+    command = SubmitForecast(period="2017-Q1")
+    [event] = decide_submit(command, MINE, QUARTER, Snapshot((there,), (beside,)), entity(9))
+    assert isinstance(event, ForecastSubmitted)
+    assert (event.lines, event.beside, event.figures) == ((there,), (beside,), figures([there]))
+    assert event.judged == (ForecastJudgement(currency="CNY", count=1, minor=600 + 225),)
+
+
 def test_a_period_that_is_over_and_what_is_none_are_refused() -> None:
     assert open_period("2017-Q1", CALENDAR, QUARTER.start) == QUARTER
     for label, code in (("2017-Q1", "period_over"), ("2017-00", "bad_period")):
