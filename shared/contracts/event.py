@@ -32,12 +32,16 @@ class NewerEventVersionError(LookupError):
 
 
 class Event(BaseModel):
-    """A fact in the past tense. Frozen; unknown fields are refused, so that a misspelt one cannot vanish."""
+    """A fact in the past tense. Frozen; unknown fields are refused, so that a misspelt one cannot vanish.
+
+    `stream`: the category of the streams that it belongs to; None: its contract does not say.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type_name: ClassVar[str]
     type_version: ClassVar[int]
+    stream: ClassVar[str | None] = None
 
 
 E = TypeVar("E", bound=Event)
@@ -99,16 +103,18 @@ def entity_of(stream_id: str) -> str:
 
 
 class Contract:
-    """All event types that one service publishes, with the upcasters of their older versions."""
+    """All event types that one service publishes, with the upcasters of their older versions. `stream`: the category of the
+    streams of all events that do not name another."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, stream: str | None = None) -> None:
         self.service = service
+        self.stream = stream
         self.topic = f"keyfold.{service}.events"
         self.events: dict[str, type[Event]] = {}
         self.upcasters: dict[tuple[str, int], Upcaster] = {}
 
-    def event(self, name: str, version: int = 1) -> Callable[[type[E]], type[E]]:
-        """Register the current version of an event type under its stable name."""
+    def event(self, name: str, version: int = 1, *, stream: str | None = None) -> Callable[[type[E]], type[E]]:
+        """Register the current version of an event type under its stable name. A stream of another category refuses it."""
         if not name.startswith(f"{self.service}."):
             raise ValueError(f"{name!r} must begin with the name of its owner, {self.service!r}")
 
@@ -116,6 +122,7 @@ class Contract:
             if name in self.events:
                 raise ValueError(f"{name!r} is registered twice")
             cls.type_name, cls.type_version = name, version
+            cls.stream = stream or self.stream
             self.events[name] = cls
             return cls
 

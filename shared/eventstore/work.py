@@ -114,9 +114,13 @@ class Work:
         """Add events to a stream; `state` sees them from now on. A stream that was not read before is
         asserted to be new.
 
-        Raises RefusedError (kind input) for an `occurred_at` without zone, more than five minutes ahead or before 1900.
+        Raises RefusedError (kind input) for an `occurred_at` without zone, more than five minutes ahead or before 1900, ValueError
+        for an event that its contract gives to streams of another category: read models go by that.
         """
         stream_id = _stream_id(aggregate, entity_id)
+        for event in events:
+            if event.stream not in (None, aggregate.category):
+                raise ValueError(f"{event.type_name} belongs to a stream {event.stream}-…, not to {stream_id}")
         moment = self._business_time(occurred_at)
         self._expected.setdefault(stream_id, 0)
         for event in events:

@@ -96,23 +96,7 @@ span = timeline.table(
     Index("span_as_of", "valid_from", "valid_to", postgresql_where="known_to = '9999-01-01+00'"),
 )
 
-OF_OTHER_STREAMS = {
-    "opportunity.process_defined",
-    "opportunity.external_id_claimed",
-    "opportunity.exchange_rate_quoted",
-    "opportunity.gate_defined",
-    "opportunity.gate_retired",
-    "opportunity.authority_defined",
-    "opportunity.gates_proved",
-    "opportunity.waiver_requested",
-    "opportunity.waiver_approved",
-    "opportunity.waiver_refused",
-    "opportunity.assessment_model_defined",
-    "opportunity.anomaly_limits_defined",
-    "opportunity.target_set",
-    "opportunity.forecast_submitted",
-}
-OF_AN_OPPORTUNITY = tuple(event for name, event in CONTRACT.events.items() if name not in OF_OTHER_STREAMS)
+OF_AN_OPPORTUNITY = tuple(event for event in CONTRACT.events.values() if event.stream == "opportunity")
 
 
 @timeline.on(*OF_AN_OPPORTUNITY)

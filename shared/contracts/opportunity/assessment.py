@@ -31,7 +31,7 @@ class PriorityRule(Part):
     deserves: int = Field(ge=0, le=100)
 
 
-@CONTRACT.event("opportunity.assessment_model_defined")
+@CONTRACT.event("opportunity.assessment_model_defined", stream="assessment_model")
 class AssessmentModelDefined(Event):
     """A version of the model. `threshold`: the weighted average, in hundredths of a point, below which a decision is due.
     `priorities` from the first on: the first rule that fits counts, and the last one takes the rest."""

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.contracts.event import Contract
 
-CONTRACT = Contract("opportunity")
+CONTRACT = Contract("opportunity", stream="opportunity")
 
 EntityId = Annotated[
     str,

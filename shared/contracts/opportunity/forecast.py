@@ -75,7 +75,7 @@ class ForecastLine(Part):
     judged_close_date: date | None = None
 
 
-@CONTRACT.event("opportunity.forecast_submitted", category="forecast")
+@CONTRACT.event("opportunity.forecast_submitted", stream="forecast")
 class ForecastSubmitted(Event):
     """What a person, or a team with those below it (`teams`), expected of a period on the day: never changed, at most superseded
     by the next one of the same holder and period. `judged`: of currencies in which something was judged. `beside`: what a manager

@@ -66,7 +66,7 @@ class GateRule(Part):
     proofs: tuple[ProofCase, ...] = Field(default=(), max_length=50)
 
 
-@CONTRACT.event("opportunity.gate_defined")
+@CONTRACT.event("opportunity.gate_defined", stream="gate_book")
 class GateDefined(Event):
     """A version of a gate: in force from `effective_from` until `effective_to`, a later version or a retirement."""
 
@@ -77,7 +77,7 @@ class GateDefined(Event):
     effective_to: AwareDatetime | None = None
 
 
-@CONTRACT.event("opportunity.gate_retired")
+@CONTRACT.event("opportunity.gate_retired", stream="gate_book")
 class GateRetired(Event):
     """No version of the gate is in force from `effective_from` on, unless a later one is defined."""
 
@@ -95,7 +95,7 @@ class GateProof(Part):
     failing: tuple[str, ...] = ()
 
 
-@CONTRACT.event("opportunity.gates_proved")
+@CONTRACT.event("opportunity.gates_proved", stream="gate_proofs")
 class GatesProved(Event):
     """Stream `gate_proofs-default`: the proofs of the gates in force were tried once more, as they are from time to time."""
 
@@ -112,7 +112,7 @@ class Grant(Part):
     up_to: tuple[Money, ...] = Field(default=(), max_length=50)
 
 
-@CONTRACT.event("opportunity.authority_defined")
+@CONTRACT.event("opportunity.authority_defined", stream="gate_book")
 class AuthorityDefined(Event):
     """A version of the authority matrix: who may grant what up to which amount. `standard_payment_days`: what needs nobody's word;
     a deal that is paid earlier has better terms."""

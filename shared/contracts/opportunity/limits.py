@@ -16,7 +16,7 @@ class StageLimit(Part):
     days: int = Field(ge=1, le=3_650)
 
 
-@CONTRACT.event("opportunity.anomaly_limits_defined")
+@CONTRACT.event("opportunity.anomaly_limits_defined", stream="anomaly_limits")
 class AnomalyLimitsDefined(Event):
     """A version of the limits.
 

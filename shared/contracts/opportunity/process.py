@@ -41,7 +41,7 @@ class BuyingStage(Part):
     funnel_state: FunnelState
 
 
-@CONTRACT.event("opportunity.process_defined")
+@CONTRACT.event("opportunity.process_defined", stream="sales_process")
 class ProcessDefined(Event):
     """A version of a sales process. Opportunities keep the version they were opened under. `at_risk_gap`: how many stages
     selling may lag behind buying before the opportunity is at risk."""

@@ -26,7 +26,7 @@ RateSource = Annotated[
 ]
 
 
-@CONTRACT.event("opportunity.exchange_rate_quoted")
+@CONTRACT.event("opportunity.exchange_rate_quoted", stream="exchange_rate")
 class ExchangeRateQuoted(Event):
     """One unit of `from_currency` was worth `rate` units of `to_currency` on this day, says `source`. A later word of the same
     source on the same day replaces the earlier one."""

@@ -13,7 +13,7 @@ from shared.kit.money import Money
 HolderKind = Literal["person", "team", "company"]
 
 
-@CONTRACT.event("opportunity.target_set")
+@CONTRACT.event("opportunity.target_set", stream="target")
 class TargetSet(Event):
     """What is to be won within a period, in a currency, from `occurred_at` on; 0: nothing is asked any more. The company has no
     `holder_id`. The days are those of the period by the business calendar of then."""

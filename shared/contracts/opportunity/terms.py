@@ -127,7 +127,7 @@ class ExternalIdLinked(Event):
     external_id: str = Field(examples=["1C1I7A6R"])
 
 
-@CONTRACT.event("opportunity.external_id_claimed")
+@CONTRACT.event("opportunity.external_id_claimed", stream="opportunity_external")
 class ExternalIdClaimed(Event):
     """Stream `opportunity_external-<system>:<id>`: the id names this opportunity, and no other, from now on."""
 

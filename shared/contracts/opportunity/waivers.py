@@ -7,7 +7,7 @@ from shared.contracts.opportunity.contract import CONTRACT, EntityId, Text
 from shared.contracts.opportunity.gates import Key
 
 
-@CONTRACT.event("opportunity.waiver_requested")
+@CONTRACT.event("opportunity.waiver_requested", stream="waiver")
 class WaiverRequested(Event):
     """`gate_version`: the one that was in force when it was asked for."""
 
@@ -19,7 +19,7 @@ class WaiverRequested(Event):
     expires_at: AwareDatetime
 
 
-@CONTRACT.event("opportunity.waiver_approved")
+@CONTRACT.event("opportunity.waiver_approved", stream="waiver")
 class WaiverApproved(Event):
     """By another person than the one who asked. `expires_at`: never later than was asked for."""
 
@@ -28,7 +28,7 @@ class WaiverApproved(Event):
     note: Text | None = None
 
 
-@CONTRACT.event("opportunity.waiver_refused")
+@CONTRACT.event("opportunity.waiver_refused", stream="waiver")
 class WaiverRefused(Event):
     refused_by: str
     reason: Text
