@@ -1,5 +1,6 @@
 """The forecast (R2): what a period promises by category, what was won in it, against the target; a manager's judgement beside."""
 
+import asyncio
 from datetime import date
 from typing import Annotated, Literal
 
@@ -95,7 +96,7 @@ async def forecast(
         belonging=ask.belonging,
         as_of=view.as_of,
         known_at=view.known_at,
-        figures=teller.figures(),
+        figures=await asyncio.to_thread(teller.figures),  # thousands of them, each with links, take seconds
         totals=teller.totals(),
         overdue=teller.apart("overdue"),
         undated=teller.apart("undated"),

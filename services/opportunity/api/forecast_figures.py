@@ -85,10 +85,10 @@ class ForecastWorth(BaseModel):
 
 
 class Unpriced(BaseModel):
-    """Open without an amount: in `count`, and in no money."""
+    """Open without an amount: in `count`, and in no money. `drill` null: there is none."""
 
     count: int
-    drill: str
+    drill: str | None
 
 
 class SlotSum(BaseModel):

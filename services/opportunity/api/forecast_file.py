@@ -1,5 +1,6 @@
 """The forecast as a file: a row for each period, group and currency."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -72,9 +73,8 @@ async def forecast_file(form: Literal["csv", "xlsx"], teller: Teller, asking: As
 
 
 async def _rows(teller: Teller, language: Any) -> AsyncIterator[Sequence[_Row]]:
-    told: list[tuple[str, Any]] = [
-        (one.period.label, one) for one in (teller.figures() if teller.by else teller.totals())
-    ]
+    figures = await asyncio.to_thread(teller.figures if teller.by else teller.totals)
+    told: list[tuple[str, Any]] = [(one.period.label, one) for one in figures]
     told += [(word(forecast_labels.SLOTS, slot, language), one) for slot in APART for one in teller.apart(slot)]
     for period, figure in told:
         groups = getattr(figure, "groups", {})

@@ -1,7 +1,9 @@
 """Which target stands against which figure of a forecast."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -31,8 +33,7 @@ class Targets:
         held = {"owner": "person", "team": "team"}.get(self.by[0]) if len(self.by) == 1 else None
         if held is None or not self._whole or self.ask.owner or self.ask.team:
             return []
-        of = [row for row in self.said if (row["holder_kind"], row["period"]) == (held, period.label)]
-        keys = dict.fromkeys((row["holder_id"],) for row in of)
+        keys = dict.fromkeys((holder,) for kind, holder in self._by_holder[period.label] if kind == held)
         return [key for key in keys if self.of(key, period)]
 
     def told(self, row: RowMapping) -> Target:
@@ -50,10 +51,17 @@ class Targets:
         holder = self._holder(at) if self._whole else None
         if holder is None:
             return {}
-        of = [row for row in self.said if row["period"] == period.label]
-        return {row["currency"]: row for row in of if (row["holder_kind"], row["holder_id"]) == holder}
+        return {row["currency"]: row for row in self._by_holder[period.label].get(holder, ())}
 
-    @property
+    @cached_property
+    def _by_holder(self) -> Mapping[str, Mapping[tuple[str, str | None], Sequence[RowMapping]]]:
+        """By period."""
+        found: dict[str, dict[tuple[str, str | None], list[RowMapping]]] = defaultdict(dict)
+        for row in self.said:
+            found[row["period"]].setdefault((row["holder_kind"], row["holder_id"]), []).append(row)
+        return found
+
+    @cached_property
     def _whole(self) -> bool:
         said = self.ask.model_dump(include=_NARROWING)
         return not any(value not in (None, "", []) for value in said.values())

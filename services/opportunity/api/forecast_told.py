@@ -1,7 +1,9 @@
 """How a forecast is told: by period, group and currency, each figure with the link to its rows."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -33,6 +35,14 @@ OPEN_OR_PAUSED = ["open", "paused"]
 Key = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Of a slot and a group."""
+
+    figures: list[RowMapping] = field(default_factory=list)
+    judged: list[RowMapping] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Teller:
     """Tells what was found, period by period."""
@@ -53,7 +63,7 @@ class Teller:
         return [
             ForecastFigure(period=self._period(one), groups=self._told(at), **self._sum(one.label, at, one))
             for one in self.periods
-            for at in dict.fromkeys([*self._keys(one.label), *self.targets.groups(one)])
+            for at in dict.fromkeys([*self._groups[one.label], *self.targets.groups(one)])
         ]
 
     def totals(self) -> list[ForecastSum]:
@@ -62,13 +72,32 @@ class Teller:
 
     def apart(self, slot: str) -> list[SlotFigure]:
         """Open, and no period's: by group; one figure without groups."""
-        keys = self._keys(slot) if self.by else [None]
+        keys = [*self._groups[slot]] if self.by else [None]
         figures = (SlotFigure(groups=self._told(at) if at else {}, **self._sum(slot, at, None)) for at in keys)
         return [one for one in figures if one.count]
 
-    def _keys(self, slot: str) -> list[Key]:
-        rows = [row for row in (*self.found.figures, *self.found.judged) if row["slot"] == slot]
-        return list(dict.fromkeys(tuple(row[name] for name in self.by) for row in rows))
+    @cached_property
+    def _groups(self) -> Mapping[str, Mapping[Key, None]]:
+        """By slot, in order: sorted out once, for there may be thousands."""
+        found: dict[str, dict[Key, None]] = defaultdict(dict)
+        for row in (*self.found.figures, *self.found.judged):
+            found[row["slot"]][self._key(row)] = None
+        return found
+
+    @cached_property
+    def _rows(self) -> Mapping[tuple[str, Key | None], Rows]:
+        """By slot and group; None: all groups together."""
+        found: dict[tuple[str, Key | None], Rows] = defaultdict(Rows)
+        for row in self.found.figures:
+            for at in (self._key(row), None):
+                found[row["slot"], at].figures.append(row)
+        for row in self.found.judged:
+            for at in (self._key(row), None):
+                found[row["slot"], at].judged.append(row)
+        return found
+
+    def _key(self, row: RowMapping) -> Key:
+        return tuple(row[name] for name in self.by)
 
     def _told(self, at: Key) -> dict[GroupBy, Any]:
         values = dict(zip(self.by, at, strict=True))
@@ -81,12 +110,8 @@ class Teller:
 
     def _sum(self, slot: str, at: Key | None, period: Period | None) -> dict[str, Any]:
         """The fields of a figure. `at` None: all groups together."""
-
-        def mine(rows: Sequence[RowMapping]) -> list[RowMapping]:
-            of = [row for row in rows if row["slot"] == slot]
-            return of if at is None else [row for row in of if tuple(row[name] for name in self.by) == at]
-
-        rows, judged = mine(self.found.figures), mine(self.found.judged)
+        mine = self._rows.get((slot, at), Rows())
+        rows, judged = mine.figures, mine.judged
         chosen = {FILTER_OF[name]: value for name, value in zip(self.by, at or (), strict=False)}
         targets = {} if period is None else self.targets.of(at, period)
         currencies = sorted({row["currency"] for row in (*rows, *judged) if row["currency"]} | targets.keys())
@@ -96,7 +121,10 @@ class Teller:
         return {
             "count": sum(row["count"] for row in rows if row["category"] in COUNTED),
             "worth": worth,
-            "without_amount": Unpriced(count=nothing, drill=self._link(open_, currency="none", forecast=self._counted)),
+            "without_amount": Unpriced(
+                count=nothing,
+                drill=self._link(open_, currency="none", forecast=self._counted) if nothing else None,
+            ),
             "converted": sum_in_one(self.beside, worth),
             "drill": self._link(open_, forecast=self._counted),
         }
@@ -163,7 +191,8 @@ class Teller:
 
     @property
     def _counted(self) -> list[str]:
-        return [one for one in COUNTED if not self.ask.forecast or one in self.ask.forecast]
+        """Where none of what counts is asked for, what nothing open is: a list without a row, not the list of all."""
+        return [one for one in COUNTED if not self.ask.forecast or one in self.ask.forecast] or ["closed"]
 
     def _link(self, chosen: Mapping[str, Any], **more: Any) -> str:
         return self.asking.list_link(self.ask, **{**chosen, **more})

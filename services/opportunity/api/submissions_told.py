@@ -41,7 +41,8 @@ class SubmissionPage(Page[SubmissionItem]):
 
 
 class SubmittedLine(BaseModel):
-    """An opportunity as it was submitted. `beside`: judged to close within the period, and in no figure but `judged`. `name` and `outcome_now` as they are now: null where it may not be seen any more."""
+    """An opportunity as it was submitted. `beside`: judged to close within the period, and in no figure but `judged`. `name` and
+    `outcome_now` as they are now: null where it may not be seen any more."""
 
     opportunity: Named
     outcome_now: Coded | None

@@ -80,7 +80,8 @@ async def one_submission(
 
 
 async def lines_of(connection: AsyncConnection, scope: Scope, key: BookKey) -> Sequence[RowMapping]:
-    """In order of close dates, those that stand `beside` last; `name` and `outcome` as they are now, null of opportunities that may not be seen any more."""
+    """In order of close dates, those that stand `beside` last; `name` and `outcome` as they are now, null of opportunities that may
+    not be seen any more."""
     line, now = submission_line, span
     source = line.outerjoin(
         now, and_(now.c.opportunity_id == line.c.opportunity_id, holds(now, None, None), visible(scope))

@@ -144,8 +144,13 @@ def _piled_since(view: View, limits: AnomalyLimits, piled: CTE) -> Subquery:
 
 
 def _nothing_new(view: View, limits: AnomalyLimits) -> Select[Any]:
-    """People who have opportunities, or had some and are in a team, and have opened none for too long; who was only ever handed
-    some, since the first of these."""
+    """People who are to open opportunities, and have opened none for too long.
+
+    These are: whoever has some; who had some and is in a team; and who never had any, but is a member of a team that sells, which
+    is one to which an opportunity belongs or belonged, or one of whose people owns or owned one. Whoever only leads a team, or is
+    in one that sells nothing, or in none, owes nobody a new opportunity. It counts from the newest one on; of who was only ever
+    handed some, from the first of these on; of who never had any, from the day on which they joined.
+    """
     newest = func.max(span.c.opened_at).filter(span.c.valid_from == span.c.opened_at)
     stands = and_(holds(span, view.as_of, view.known_at), span.c.outcome.in_(OPEN))
     owners = (
@@ -160,17 +165,43 @@ def _nothing_new(view: View, limits: AnomalyLimits) -> Select[Any]:
             *_people(view, span.c.owner_id),
         )
         .group_by(span.c.owner_id)
-        .subquery("owners")
+        .cte("owners")
     )
+    people = union_all(
+        select(owners.c.owner_id, owners.c.newest).where(or_(owners.c.busy, owners.c.owner_id.in_(_members(view)))),
+        _sellers(view).where(_seller.c.person_id.not_in(select(owners.c.owner_id))),
+    ).subquery("people")
     zone = view.calendar.time_zone
-    last = day_of(owners.c.newest, zone)
+    last = day_of(people.c.newest, zone)
     since = morning(last + limits.nothing_new_days + 1, zone)
     value = literal(view.today) - last
     present = func.coalesce(person.c.active, True) if view.latest else literal(True)
-    in_team = owners.c.owner_id.in_(_members(view))
-    row = _row("nothing_new", owners.c.owner_id, since, value, limits.nothing_new_days)
-    source = owners.outerjoin(person, person.c.person_id == owners.c.owner_id)
-    return row.select_from(source).where(since <= view.at, present, or_(owners.c.busy, in_team))
+    row = _row("nothing_new", people.c.owner_id, since, value, limits.nothing_new_days)
+    source = people.outerjoin(person, person.c.person_id == people.c.owner_id)
+    return row.select_from(source).where(since <= view.at, present)
+
+
+_seller = membership.alias("seller")
+
+
+def _sellers(view: View) -> Select[Any]:
+    """The members of teams that sell, and since when they are."""
+    by_then = [known(span, view.known_at), *([] if view.as_of is None else [span.c.valid_from <= view.as_of])]
+    owning = membership.alias("owning")
+    its = select(span.c.team_id).where(*by_then, span.c.team_id.is_not(None))
+    owned = select(owning.c.team_id).join(span, span.c.owner_id == owning.c.person_id)
+    sells = its.union(owned.where(*by_then, owning.c.valid_from <= view.at))
+    return (
+        select(_seller.c.person_id.label("owner_id"), func.min(_seller.c.valid_from).label("newest"))
+        .where(
+            _seller.c.role == "member",
+            _seller.c.valid_from <= view.at,
+            _seller.c.valid_to > view.at,
+            _seller.c.team_id.in_(sells),
+            *_people(view, _seller.c.person_id),
+        )
+        .group_by(_seller.c.person_id)
+    )
 
 
 def _people(view: View, owner: ColumnElement[Any]) -> list[ColumnElement[bool]]:

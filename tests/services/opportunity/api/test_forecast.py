@@ -80,7 +80,7 @@ async def quarter(house: House) -> AsyncIterator[Quarter]:
         yield Quarter(client, seller, team, deals, made)
 
 
-def counted(answer: Any) -> Iterator[tuple[int, str]]:
+def counted(answer: Any) -> Iterator[tuple[int, str | None]]:
     """Every count in an answer with its link."""
     if isinstance(answer, dict):
         if {"count", "drill"} <= answer.keys():
@@ -153,7 +153,19 @@ async def test_a_figure_of_the_forecast_is_a_list(quarter: Quarter, question: st
     found = list(counted(told))
     assert sum(count for count, _ in found) > 0
     for count, drill in found:
+        if drill is None:
+            assert count == 0
+            continue
         assert (await got(quarter.client, drill))["totals"]["count"] == count, drill
+
+
+async def test_where_nothing_is_counted_no_link_shows_something(quarter: Quarter) -> None:
+    asked = quarter.asked(as_of="2017-04-01", group_by="stage")
+    [closed] = (await got(quarter.client, "/forecast", **asked, forecast="closed"))["totals"]
+    assert closed["count"] == 0
+    assert (await got(quarter.client, closed["drill"]))["items"] == []
+    [yuan] = (await got(quarter.client, "/forecast", **asked, currency="CNY"))["totals"]
+    assert (yuan["count"], yuan["without_amount"]) == (2, {"count": 0, "drill": None})
 
 
 async def test_a_target_is_a_dated_fact_and_what_is_missing_is_told(quarter: Quarter) -> None:

@@ -10,7 +10,7 @@ import pytest
 from services.opportunity.domain.anomalies.opportunity import DEAL_ANOMALIES, Stretch, anomalies_of
 from services.opportunity.queries.anomalies import After, SortBy, anomalies, limits_of, page_of_all
 from services.opportunity.queries.view import Filters, View
-from shared.contracts.account import PersonLeft, TeamMemberJoined, TeamMemberLeft
+from shared.contracts.account import ManagerAppointed, PersonJoined, PersonLeft, TeamMemberJoined, TeamMemberLeft
 from shared.contracts.opportunity import (
     AnomalyLimitsDefined,
     CloseDatePulledIn,
@@ -19,6 +19,7 @@ from shared.contracts.opportunity import (
     OpportunityOpened,
     OwnerAssigned,
     StageLimit,
+    TeamAssigned,
 )
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.money import Money
@@ -37,7 +38,7 @@ from tests.services.opportunity.queries.world import (
     random_company,
     view,
 )
-from tests.services.opportunity.records import Ledger
+from tests.services.opportunity.records import Ledger, entity
 
 CALENDAR = BusinessCalendar()
 TIGHT = AnomalyLimitsDefined(
@@ -131,6 +132,9 @@ async def test_opportunities_pile_up_since_the_moment_after_the_last_one_at_whic
 
 FANG, LI = (str(owner) for owner in OWNERS[1:])
 EAST, WEST = (str(team) for team in TEAMS[1:])
+NEVER_NEW = LIMITS.model_copy(
+    update={"nothing_new_days": 2, "pile_up_count": 100, "out_of_sync_by": 9, "other_stages_days": None, "stages": ()}
+)
 QUIET = LIMITS.model_copy(update={"nothing_new_days": 20, "pile_up_count": 100, "out_of_sync_by": 9, "stages": ()})
 
 
@@ -176,6 +180,36 @@ async def test_who_has_nothing_any_more_is_told_while_in_a_team(ask: Ask) -> Non
     connection = await ask(ledger)
     assert [one[1] for one in await told(connection, view(as_of=day(40)))] == [FANG]
     assert await told(connection, view(as_of=day(60))) == []
+
+
+async def test_who_never_had_any_is_told_since_they_joined_a_team_that_sells(ask: Ask) -> None:
+    ledger = sold((FANG, 1))
+    lead, idle = entity(0xA7), entity(0xA8)
+    for person, name in ((lead, "Leads"), (idle, "Keeps the books")):
+        ledger.write(f"person-{person}", PersonJoined(name=name), START)
+    ledger.write(f"team-{EAST}", ManagerAppointed(person_id=lead), day(1))
+    for person in (FANG, LI):
+        ledger.write(f"team-{EAST}", TeamMemberJoined(person_id=person), day(3))
+    ledger.write(f"team-{WEST}", TeamMemberJoined(person_id=idle), day(3))
+    connection = await ask(ledger)
+    fang, li = ("nothing_new", FANG, morning(22)), ("nothing_new", LI, morning(24))
+    assert await told(connection, view(as_of=day(23))) == [(*fang, 22)]
+    assert await told(connection, view(as_of=day(24))) == [(*fang, 23), (*li, 21)]
+    assert await told(connection, view(Filters(team=(EAST,)), as_of=day(24))) == [(*fang, 23), (*li, 21)]
+    mine = Scope(False, frozenset({LI}))
+    assert await told(connection, view(scope=mine, as_of=day(24))) == [(*li, 21)]
+
+
+async def test_a_team_sells_that_has_or_had_an_opportunity(ask: Ask) -> None:
+    ledger = company()
+    opened = OpportunityOpened(name="Deal", process="short", process_version=1, team_id=EAST)
+    ledger.opportunity(1, (opened, day(10)), (TeamAssigned(team_id=None, former_id=EAST), day(12)))
+    ledger.write(f"team-{EAST}", TeamMemberJoined(person_id=FANG), day(3))
+    ledger.write(f"team-{EAST}", TeamMemberLeft(person_id=FANG), day(50))
+    connection = await ask(ledger)
+    times = (day(9), day(11), day(30), day(60))
+    found = [[one[1] for one in await told(connection, view(as_of=at), NEVER_NEW)] for at in times]
+    assert found == [[], [FANG], [FANG], []]
 
 
 async def test_who_has_left_is_not_told(ask: Ask) -> None:
