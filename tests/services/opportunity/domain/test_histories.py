@@ -165,6 +165,11 @@ def check_r1(state: OpportunityState) -> None:
     assert state.amount is None or state.amount.minor >= 0
 
 
+def test_every_command_has_a_strategy() -> None:
+    lacking = {kind.__name__ for kind in COMMANDS} - {kind.__name__ for kind in COMMAND_STRATEGIES}
+    assert lacking == set(), "add to COMMAND_STRATEGIES how such a command is made at random: histories then contain it"
+
+
 @settings(deadline=None)
 @given(histories)
 def test_r1_holds_after_every_decision(steps: list[tuple[Any, int | None]]) -> None:
