@@ -13,14 +13,8 @@ from services.opportunity.domain.assessment.model import DEFAULT_MODEL, DEFAULT_
 from services.opportunity.domain.process import DEFAULT_PROCESS, DEFAULT_PROCESS_KEY
 from services.opportunity.gating import define_default_book
 from services.opportunity.judging import define_limits, define_model
-from services.opportunity.projections.deal_control import deal_control
-from services.opportunity.projections.forecasts import forecasts
-from services.opportunity.projections.gate_effects import gate_effects
-from services.opportunity.projections.gates import gates
+from services.opportunity.projections import READ_MODELS
 from services.opportunity.projections.organisation import organisation
-from services.opportunity.projections.processes import processes
-from services.opportunity.projections.rates import rates
-from services.opportunity.projections.timeline import timeline
 from services.opportunity.proving import due_rules, plan_proofs
 from services.opportunity.visibility import find
 from shared.contracts.opportunity import CONTRACT
@@ -57,7 +51,7 @@ SERVICE = Service(
     title="Opportunities",
     description="Opportunities on their way through the selling and the buying process, and the funnel they make.",
     contract=CONTRACT,
-    projections=(timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects),
+    projections=READ_MODELS,
     routers=ROUTERS,
     find=find,
     found_in=(organisation,),

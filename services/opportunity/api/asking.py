@@ -12,14 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.api.defined import check_processes
 from services.opportunity.domain.process import Synchrony
-from services.opportunity.projections.deal_control import deal_control
-from services.opportunity.projections.forecasts import forecasts
-from services.opportunity.projections.gate_effects import gate_effects
-from services.opportunity.projections.gates import gates
-from services.opportunity.projections.organisation import organisation
-from services.opportunity.projections.processes import processes
-from services.opportunity.projections.rates import rates
-from services.opportunity.projections.timeline import timeline
+from services.opportunity.projections import READ_MODELS
 from services.opportunity.queries.view import RESULT, WORK_LIST, Belonging, Filters, View
 from shared.contracts.opportunity import Code, FunnelState
 from shared.kit.calendar import Period
@@ -41,13 +34,7 @@ def _currency(value: str) -> str:
 
 AHEAD = timedelta(minutes=5)  # clocks differ a little
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
-Connection = Annotated[
-    AsyncConnection,
-    Depends(
-        reading(timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects),
-        scope="function",
-    ),
-]
+Connection = Annotated[AsyncConnection, Depends(reading(*READ_MODELS), scope="function")]
 # One pattern and not a choice of types, so that what is wrong is named by the parameter alone.
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 IdOrNone = Annotated[str, Field(pattern=f"^(none|{_UUID})$", examples=["0195f3a0-5a5e-7c3e-9d52-3f1f6a1b2c3d"])]

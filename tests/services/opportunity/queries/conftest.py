@@ -8,11 +8,7 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from services.opportunity.projections.deal_control import deal_control
-from services.opportunity.projections.forecasts import forecasts
-from services.opportunity.projections.organisation import organisation
-from services.opportunity.projections.processes import processes
-from services.opportunity.projections.timeline import timeline
+from services.opportunity.projections import READ_MODELS
 from shared.projections import generations
 from shared.testing.projections import fold_all
 from tests.services.opportunity.records import Ledger
@@ -23,7 +19,7 @@ Ask = Callable[[Ledger], Awaitable[AsyncConnection]]
 @asynccontextmanager
 async def folded(database: str, ledger: Ledger) -> AsyncIterator[AsyncConnection]:
     translated: dict[str, str | None] = {}
-    for projection in (timeline, organisation, processes, deal_control, forecasts):
+    for projection in READ_MODELS:
         prefixes = {source.service for source in projection.sources}
         due = [one for one in ledger.records if one.event.type_name.split(".")[0] in prefixes]
         await fold_all(database, projection, due)
