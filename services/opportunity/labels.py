@@ -6,7 +6,7 @@ Names of stages, milestones and criteria are not here: they are data of their sa
 from collections.abc import Mapping
 from typing import Final
 
-from services.opportunity import forecast_labels, gate_labels, pipeline_labels
+from services.opportunity import forecast_labels, gate_labels, pipeline_labels, request_labels
 from shared.web.language import Language
 
 Words = Mapping[str, tuple[str, str]]
@@ -142,6 +142,9 @@ GROUPS: Final[Words] = {
     "account": ("Account", "客户"),
     "process": ("Sales process", "销售流程"),
     "outcome": ("Outcome", "结果"),
+    "close_month": ("Month of close", "预计成交月份"),
+    "close_quarter": ("Quarter of close", "预计成交季度"),
+    "close_year": ("Fiscal year of close", "预计成交财年"),
 }
 BELONGING: Final[Words] = {"then": ("Then", "当时归属"), "now": ("Now", "当前归属")}
 PERIODS: Final[Words] = {
@@ -240,6 +243,7 @@ REFUSALS: Final[Words] = {
     **forecast_labels.REFUSALS,
     **gate_labels.REFUSALS,
     **pipeline_labels.REFUSALS,
+    **request_labels.REFUSALS,
 }
 LABELS: Final[Mapping[str, Words]] = {
     "outcome": OUTCOMES,

@@ -46,7 +46,7 @@ class ForecastQuery(Selection, Converting, Exported):
     )
     group_by: list[GroupBy] = Field(
         default=["owner"],
-        max_length=8,
+        max_length=11,
         description="Several make a figure for each combination. Stages are always told apart by process.",
     )
     within: EntityId | None = Field(default=None, description="A team, with all teams below it.")

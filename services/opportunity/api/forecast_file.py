@@ -9,7 +9,7 @@ from fastapi import Response
 
 from services.opportunity import forecast_labels
 from services.opportunity.api.asking import Asking
-from services.opportunity.api.forecast_figures import ForecastWorth
+from services.opportunity.api.forecast_figures import ForecastSum, ForecastWorth, SlotSum
 from services.opportunity.api.forecast_told import Teller
 from services.opportunity.domain.forecast.submission import CATEGORIES
 from services.opportunity.labels import GROUPS, word
@@ -73,8 +73,8 @@ async def forecast_file(form: Literal["csv", "xlsx"], teller: Teller, asking: As
 
 
 async def _rows(teller: Teller, language: Any) -> AsyncIterator[Sequence[_Row]]:
-    figures = await asyncio.to_thread(teller.figures if teller.by else teller.totals)
-    told: list[tuple[str, Any]] = [(one.period.label, one) for one in figures]
+    figures: Sequence[ForecastSum] = await asyncio.to_thread(teller.figures if teller.by else teller.totals)
+    told: list[tuple[str, SlotSum]] = [(one.period.label, one) for one in figures]
     told += [(word(forecast_labels.SLOTS, slot, language), one) for slot in APART for one in teller.apart(slot)]
     for period, figure in told:
         groups = getattr(figure, "groups", {})

@@ -23,7 +23,7 @@ from services.opportunity.api.forecast_figures import (
     Unpriced,
 )
 from services.opportunity.api.forecast_targets import Targets
-from services.opportunity.api.groups import FILTER_OF, Labeller
+from services.opportunity.api.groups import Labeller, narrowed_to
 from services.opportunity.api.rows import coded
 from services.opportunity.domain.forecast.category import COUNTED
 from services.opportunity.domain.forecast.submission import CATEGORIES
@@ -112,7 +112,7 @@ class Teller:
         """The fields of a figure. `at` None: all groups together."""
         mine = self._rows.get((slot, at), Rows())
         rows, judged = mine.figures, mine.judged
-        chosen = {FILTER_OF[name]: value for name, value in zip(self.by, at or (), strict=False)}
+        chosen = narrowed_to(dict(zip(self.by, at or (), strict=False)))
         targets = {} if period is None else self.targets.of(at, period)
         currencies = sorted({row["currency"] for row in (*rows, *judged) if row["currency"]} | targets.keys())
         worth = [self._worth(one, rows, judged, targets.get(one), chosen, slot, period) for one in currencies]

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
 from services.opportunity.api.asking import Asking, AskingNow, Choice, OutcomeCode
-from services.opportunity.api.groups import FILTER_OF, Group, Labeller, labeller
+from services.opportunity.api.groups import Group, Labeller, labeller, narrowed_to
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.api.rows import Totals, summed, totals_of
 from services.opportunity.queries.funnel import GroupBy, counts
@@ -27,7 +27,7 @@ class FunnelQuery(Choice):
     group_by: list[GroupBy] = Field(
         default=["state"],
         min_length=1,
-        max_length=8,
+        max_length=11,
         description="Several make a figure for each combination. Stages are always told apart by process.",
     )
     outcome: list[OutcomeCode] = Field(
@@ -105,7 +105,7 @@ def _figures(
     for values, found in groupby(rows, key=lambda row: tuple(row[name] for name in by)):
         of_group = list(found)
         at = dict(zip(by, values, strict=True))
-        chosen: dict[str, Any] = {FILTER_OF[name]: value for name, value in at.items()}
+        chosen = narrowed_to(at)
         yield Figure(
             groups={name: names.group(name, value, at.get("process")) for name, value in at.items()},
             count=sum(row["count"] for row in of_group),

@@ -12,7 +12,7 @@ from services.opportunity import labels
 from services.opportunity.api.names import NamesOf, names_of
 from services.opportunity.labels import word
 from services.opportunity.projections.processes import definition
-from services.opportunity.queries.funnel import GroupBy
+from services.opportunity.queries.funnel import CLOSE_PERIODS, GroupBy
 from shared.contracts.opportunity import ProcessDefined
 from shared.web.language import Language, label
 
@@ -26,7 +26,20 @@ FILTER_OF: Mapping[GroupBy, str] = {
     "process": "process",
     "outcome": "outcome",
 }
-_NOBODY = {"owner": ("Nobody", "无负责人"), "team": ("No team", "无团队"), "account": ("No account", "无客户")}
+_NOBODY: Mapping[GroupBy, tuple[str, str]] = {
+    "owner": ("Nobody", "无负责人"),
+    "team": ("No team", "无团队"),
+    "account": ("No account", "无客户"),
+    **dict.fromkeys(CLOSE_PERIODS, ("No close date", "无预计成交日期")),
+}
+
+
+def narrowed_to(at: Mapping[GroupBy, Any]) -> dict[str, Any]:
+    """The filters of the list that shows exactly a group's rows. Periods narrow one another, and what is asked for by `closing`, so
+    they have a filter of their own."""
+    found: dict[str, Any] = {FILTER_OF[name]: value for name, value in at.items() if name in FILTER_OF}
+    closes = ["none" if value is None else value for name, value in at.items() if name in CLOSE_PERIODS]
+    return found | ({"closes_in": closes} if closes else {})
 
 
 class Group(BaseModel):
@@ -60,6 +73,8 @@ class Labeller:
                 return Group(value=value, label=word(labels.SYNCHRONY, value, self.language))
             case "outcome":
                 return Group(value=value, label=word(labels.OUTCOMES, value, self.language))
+            case "close_month" | "close_quarter" | "close_year":
+                return Group(value=value, label=value)
         named = self.names.one(by, value)
         return Group(value=value, label=(named.name if named else None) or value)
 

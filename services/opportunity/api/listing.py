@@ -33,6 +33,7 @@ Sort = Literal[
 ]  # fmt: skip
 Said = Annotated[PlainText, Field(max_length=4_000)]
 Place = Annotated[str, Field(max_length=20, pattern="^[a-z0-9_]+$")]
+ClosesIn = Annotated[str, Field(max_length=20, examples=["2017-Q4"])]
 _Whole = Annotated[int, Field(ge=-(2**62), le=2**62)]
 _VALUES: Mapping[SortBy, Any] = {
     "updated": Moment,
@@ -57,6 +58,11 @@ class Figure(Choice):
     closed_before: Moment | None = None
     due: Due | None = Field(
         default=None, description="Open or paused, and the close date is to come, over (`overdue`), or unknown."
+    )
+    closes_in: list[ClosesIn] = Field(
+        default=[],
+        max_length=10,
+        description="Expected to close within all of these periods, beside `closing`; `none`: without a close date.",
     )
     judged_closing: str | None = Field(
         default=None, max_length=20, description="Open or paused, and judged by a manager to close in this period."
@@ -130,6 +136,7 @@ def _filters(ask: Figure, asking: Asking) -> Filters:
         closed_from=ask.closed_from,
         closed_before=ask.closed_before,
         due=ask.due,
+        closes_in=tuple(None if one == "none" else asking.days_of(one, "closes_in") for one in ask.closes_in),
         judged_closing=None if ask.judged_closing is None else asking.days_of(ask.judged_closing, "judged_closing"),
         judged_currency=tuple(ask.judged_currency),
         cohort=_cohort(ask),

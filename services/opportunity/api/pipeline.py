@@ -8,7 +8,7 @@ from pydantic import Field
 from services.opportunity.api.asking import AskingNow
 from services.opportunity.api.converting import Converting, converter
 from services.opportunity.api.funnel import FunnelQuery, settled
-from services.opportunity.api.groups import FILTER_OF, labeller
+from services.opportunity.api.groups import labeller, narrowed_to
 from services.opportunity.api.pipeline_file import pipeline_file
 from services.opportunity.api.pipeline_told import PipelineAnswer, PipelineFigure, PipelineSum, Teller
 from services.opportunity.api.roles import MAY_READ
@@ -26,7 +26,7 @@ class PipelineQuery(FunnelQuery, Converting, Exported):
     group_by: list[GroupBy] = Field(
         default=["stage"],
         min_length=1,
-        max_length=8,
+        max_length=11,
         description="Several make a figure for each combination. Stages are always told apart by process.",
     )
 
@@ -56,8 +56,7 @@ async def pipeline_now(
     for group in found.groups:
         at = {name: group.all[name] for name in by}
         told = {name: names.group(name, value, at.get("process")) for name, value in at.items()}
-        chosen = {FILTER_OF[name]: value for name, value in at.items()}
-        figures.append(PipelineFigure(groups=told, **teller.figures(group, chosen)))
+        figures.append(PipelineFigure(groups=told, **teller.figures(group, narrowed_to(at))))
     return PipelineAnswer(
         group_by=by,
         belonging=ask.belonging,

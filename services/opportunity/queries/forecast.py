@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
 from services.opportunity.domain.forecast.category import COUNTED
-from services.opportunity.queries.funnel import GROUP_COLUMNS, GroupBy, weighted, whole
+from services.opportunity.queries.funnel import GroupBy, groups_of, weighted, whole
 from services.opportunity.queries.moment import OPEN, Due, due, judged, judged_close, judged_currency
 from services.opportunity.queries.view import View, seen
 from shared.kit.calendar import Period
@@ -37,7 +37,7 @@ async def expectation(
     rows = seen(replace(view, filters=replace(view.filters, outcome=(*OPEN, "won"))))
     return Expectation(
         (await connection.execute(_figures(rows, view, by, periods))).mappings().all(),
-        (await connection.execute(_judged(rows, by, periods))).mappings().all(),
+        (await connection.execute(_judged(rows, view, by, periods))).mappings().all(),
     )
 
 
@@ -48,7 +48,7 @@ def _figures(rows: Subquery, view: View, by: Sequence[GroupBy], periods: Sequenc
     slot = case((rows.c.outcome == "won", won), *((at[name], literal(name)) for name in APART), else_=open_)
     one = select(
         slot.label("slot"),
-        *_groups(rows, by),
+        *groups_of(rows, by, view.calendar),
         rows.c.currency,
         rows.c.forecast.label("category"),
         rows.c.amount_minor,
@@ -66,11 +66,11 @@ def _figures(rows: Subquery, view: View, by: Sequence[GroupBy], periods: Sequenc
     )
 
 
-def _judged(rows: Subquery, by: Sequence[GroupBy], periods: Sequence[Period]) -> Any:
+def _judged(rows: Subquery, view: View, by: Sequence[GroupBy], periods: Sequence[Period]) -> Any:
     slot = _within([judged_close(rows).between(one.first_day, one.last_day) for one in periods], periods)
     one = select(
         slot.label("slot"),
-        *_groups(rows, by),
+        *groups_of(rows, by, view.calendar),
         judged_currency(rows).label("currency"),
         func.coalesce(rows.c.judged_minor, rows.c.amount_minor).label("amount_minor"),
     ).where(judged(rows), rows.c.outcome.in_(OPEN), rows.c.forecast.in_(COUNTED))
@@ -82,10 +82,6 @@ def _judged(rows: Subquery, by: Sequence[GroupBy], periods: Sequence[Period]) ->
         .group_by(*keys)
         .order_by(*(key.asc().nulls_last() for key in keys))
     )
-
-
-def _groups(rows: Subquery, by: Sequence[GroupBy]) -> list[ColumnElement[Any]]:
-    return [rows.c[GROUP_COLUMNS[name]].label(name) for name in by]
 
 
 def _within(conditions: Sequence[ColumnElement[bool]], periods: Sequence[Period]) -> ColumnElement[Any]:

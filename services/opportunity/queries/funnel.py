@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, case, cast, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
@@ -13,9 +13,17 @@ from services.opportunity.queries.cohort import entries, stays
 from services.opportunity.queries.moment import OPEN, By
 from services.opportunity.queries.view import View, held_by, seen, visible
 from shared.contracts.opportunity import FunnelState
+from shared.kit.calendar import BusinessCalendar
 
-GroupBy = Literal["state", "stage", "synchrony", "owner", "team", "account", "process", "outcome"]
-
+CloseBy = Literal["close_month", "close_quarter", "close_year"]
+GroupBy = Literal["state", "stage", "synchrony", "owner", "team", "account", "process", "outcome", CloseBy]
+CLOSE_PERIODS: dict[GroupBy, Literal["month", "quarter", "year"]] = {
+    "close_month": "month",
+    "close_quarter": "quarter",
+    "close_year": "year",
+}
+"""In which period of the business calendar something is expected to close."""
+_LABELS = {"month": "'YYYY-MM'", "quarter": "'YYYY-\"Q\"Q'", "year": "'\"FY\"YYYY'"}
 GROUP_COLUMNS: dict[GroupBy, str] = {
     "state": "funnel_state",
     "stage": "working_stage",
@@ -27,7 +35,6 @@ GROUP_COLUMNS: dict[GroupBy, str] = {
     "outcome": "outcome",
 }
 
-
 FROM_THE_TOP = get_args(FunnelState)
 
 
@@ -38,7 +45,7 @@ async def counts(connection: AsyncConnection, view: View, by: Sequence[GroupBy])
     opportunities without an amount count, with currency null and no money.
     """
     rows = seen(view)
-    groups: list[ColumnElement[Any]] = [rows.c[GROUP_COLUMNS[name]].label(name) for name in by]
+    groups = groups_of(rows, by, view.calendar)
     statement = (
         select(
             *groups,
@@ -135,6 +142,21 @@ async def leakage(
         .order_by(func.count().desc(), *(in_order(group) for group in groups))
     )
     return (await connection.execute(statement)).mappings().all()
+
+
+def groups_of(rows: Subquery, by: Sequence[GroupBy], calendar: BusinessCalendar) -> list[ColumnElement[Any]]:
+    """What the rows of `seen` are grouped by, each under the name of its group; of a period the label, null without a close date."""
+    return [_group(rows, name, calendar).label(name) for name in by]
+
+
+def _group(rows: Subquery, name: GroupBy, calendar: BusinessCalendar) -> ColumnElement[Any]:
+    if name in GROUP_COLUMNS:
+        return rows.c[GROUP_COLUMNS[name]]
+    # Moved on so far that fiscal years, named after the year in which they end, are calendar years. All of it is written out: what
+    # is grouped by has to be the same expression wherever it stands, and two parameters are not.
+    months = 0 if name == "close_month" else (13 - calendar.fiscal_year_start_month) % 12
+    moved = rows.c.close_date + literal_column(f"interval '{months} months'")
+    return func.to_char(moved, literal_column(_LABELS[CLOSE_PERIODS[name]]))
 
 
 def weighted(rows: Subquery) -> ColumnElement[int]:

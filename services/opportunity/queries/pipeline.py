@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, Subquery, func, literal, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.domain.process import Synchrony
-from services.opportunity.queries.funnel import GROUP_COLUMNS, GroupBy, in_order, weighted, whole
+from services.opportunity.queries.funnel import GroupBy, groups_of, in_order, weighted, whole
 from services.opportunity.queries.view import View, seen
 
 SYNCHRONIES: tuple[Synchrony, ...] = get_args(Synchrony)
@@ -39,7 +39,7 @@ async def pipeline(connection: AsyncConnection, view: View, by: Sequence[GroupBy
     """
     rows = seen(view)
     # Aliased inside, so that a grouping set names a column and not an expression with parameters of its own.
-    wanted = (*(rows.c[GROUP_COLUMNS[name]].label(name) for name in by), rows.c.currency)
+    wanted = (*groups_of(rows, by, view.calendar), rows.c.currency)
     days = (
         func.extract("epoch", literal(view.as_of or view.now, rows.c.stage_since.type) - rows.c.stage_since) / 86_400.0
     )

@@ -47,7 +47,8 @@ class Filters:
     """Every field narrows; empty ones do not. None among the values: those without any.
 
     `stage`: numbers or codes of the working stage. `account` includes the account's whole subtree, `only_account` does not.
-    `closed_from`/`closed_before`: ended within [from, before). `closing`: expected to close within these days, both included.
+    `closed_from`/`closed_before`: ended within [from, before). `closing`: expected to close within these days, both included;
+    `closes_in`: within all of these (None: without a close date).
     `due`: open or paused, and the close date is to come, over, or unknown. `judged_closing`: open or paused, and judged to close
     within these days; `judged_currency`: what it is then worth. `cohort`, `stay`: what a figure of the funnel counts, so that it
     can be listed.
@@ -74,6 +75,7 @@ class Filters:
     closed_from: datetime | None = None
     closed_before: datetime | None = None
     closing: tuple[date, date] | None = None
+    closes_in: tuple[tuple[date, date] | None, ...] = ()
     due: Due | None = None
     judged_closing: tuple[date, date] | None = None
     judged_currency: tuple[str, ...] = ()
@@ -256,6 +258,8 @@ def narrowed(view: View, belongs: dict[str, ColumnElement[Any]]) -> list[ColumnE
         found.append(span.c.outcome_since < filters.closed_before)
     if filters.closing:
         found.append(span.c.close_date.between(*filters.closing))
+    for days in filters.closes_in:
+        found.append(span.c.close_date.is_(None) if days is None else span.c.close_date.between(*days))
     if filters.due:
         found += [span.c.outcome.in_(OPEN), due(span.c.close_date, view.today)[filters.due]]
     if filters.judged_closing:

@@ -143,6 +143,7 @@ async def test_a_judgement_stands_beside_and_changes_no_other_figure(quarter: Qu
         "/forecast?as_of=2017-05-12&by=month",
         "/forecast?as_of=2017-05-12&group_by=team&group_by=stage",
         "/forecast?as_of=2017-06-25&group_by=state",
+        "/forecast?as_of=2017-04-01&by=year&group_by=close_month&group_by=close_quarter",
         "/forecast?as_of=2017-06-25&belonging=now&group_by=outcome&forecast=closed&forecast=pipeline",
         "/forecast",
     ],
@@ -157,6 +158,16 @@ async def test_a_figure_of_the_forecast_is_a_list(quarter: Quarter, question: st
             assert count == 0
             continue
         assert (await got(quarter.client, drill))["totals"]["count"] == count, drill
+
+
+async def test_the_pipeline_by_period_opens_into_what_closes_in_it(quarter: Quarter) -> None:
+    asked = {"owner": quarter.seller, "as_of": "2017-04-01", "group_by": ["close_month", "close_year"]}
+    for closing, labels in (({}, ["2017-05", "2017-06"]), ({"closing": "2017-W20"}, ["2017-05"])):
+        told = await got(quarter.client, "/pipeline", **asked, **closing)
+        assert [one["groups"]["close_month"]["label"] for one in told["figures"]] == labels
+        for count, drill in counted(told):
+            assert drill is not None
+            assert (await got(quarter.client, drill))["totals"]["count"] == count, drill
 
 
 async def test_where_nothing_is_counted_no_link_shows_something(quarter: Quarter) -> None:

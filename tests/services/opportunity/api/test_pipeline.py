@@ -43,6 +43,7 @@ def balances(waterfall: dict[str, Any]) -> dict[str | None, dict[str, Any]]:
         "/pipeline?group_by=state&as_of=2017-04-05&",
         "/pipeline?group_by=team&as_of=2017-04-05&belonging=now&",
         "/pipeline?group_by=outcome&",
+        "/pipeline?group_by=close_quarter&",
     ],
 )
 async def test_a_figure_of_the_pipeline_is_a_list(busy: Busy, question: str) -> None:

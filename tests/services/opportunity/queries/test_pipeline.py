@@ -1,14 +1,17 @@
 """The pipeline's figures: what it promises, between low and high, and for how long it has stood there (R2)."""
 
-from datetime import timedelta
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import get_args
 
 import pytest
 
-from services.opportunity.queries.funnel import GroupBy, counts
+from services.opportunity.queries.funnel import CLOSE_PERIODS, GroupBy, counts
 from services.opportunity.queries.pipeline import SYNCHRONIES, pipeline
 from services.opportunity.queries.view import Filters
 from shared.contracts.opportunity import BuyingStageObserved, OpportunityOpened, StageCompleted, StageEntered
+from shared.kit.calendar import BusinessCalendar
 from shared.kit.money import Money
 from tests.services.opportunity.deals import SEEN
 from tests.services.opportunity.queries.conftest import Ask
@@ -93,3 +96,19 @@ async def test_of_nothing_there_is_nothing(ask: Ask) -> None:
     assert not found.groups
     assert not found.total.worth
     assert (found.total.all["count"], found.total.all["low"], found.total.all["days_median"]) == (0, 0, None)
+
+
+@pytest.mark.parametrize("first_month", [1, 2, 4, 12])
+async def test_periods_of_the_close_date_are_those_of_the_business_calendar(ask: Ask, first_month: int) -> None:
+    calendar, ledger = BusinessCalendar(fiscal_year_start_month=first_month), company()
+    dates = [None, date(2016, 12, 31), date(2017, 1, 1), date(2017, 1, 31), date(2017, 3, 31), date(2017, 4, 1),
+             date(2017, 8, 31), date(2017, 11, 30), date(2017, 12, 1), date(2020, 2, 29)]  # fmt: skip
+    for number, close in enumerate(dates, 1):
+        event = OpportunityOpened(name="x", process="short", process_version=1, close_date=close)
+        ledger.opportunity(number, (event, day(1)))
+    connection, asked = await ask(ledger), replace(view(STANDING), calendar=calendar)
+    for by, kind in CLOSE_PERIODS.items():
+        true = Counter(None if one is None else calendar.period_of_day(one, kind).label for one in dates)
+        found = await pipeline(connection, asked, [by])
+        assert {group.all[by]: group.all["count"] for group in found.groups} == true
+        assert {row[by]: row["count"] for row in await counts(connection, asked, [by])} == true
