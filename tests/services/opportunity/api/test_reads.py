@@ -1,6 +1,7 @@
 """Lists, pages and words: what is asked for, in the order and the language asked for."""
 
-import re
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +195,24 @@ async def test_labels_come_in_the_language_asked_for(house: House) -> None:
 def test_every_code_has_its_words() -> None:
     assert EVENTS.keys() == CONTRACT.events.keys()
     assert ACTIONS.keys() == {step.operation for step in STEPS} | {"file"}
-    sources = "\n".join(path.read_text() for path in Path("services/opportunity").rglob("*.py"))
-    refusals = set(re.findall(r'(?:refuse|Reason)\(\s*"([a-z_]+)"', sources))
-    assert len(refusals) > 20
-    assert refusals <= REFUSALS.keys()
+    refusals = {code for root in ("services/opportunity", "shared") for code in _refusals(Path(root))}
+    assert {"wrong_stage_order", "bad_period", "too_many_rows", "busy"} <= refusals
+    assert refusals - REFUSALS.keys() == set()
     assert all(en.strip() and zh.strip() for words in LABELS.values() for en, zh in words.values())
+
+
+REFUSING = {"refuse": 0, "Reason": 0, "bad_request": 0, "unavailable": 0, "unauthorised": 0, "ProblemError": 1}
+"""Who refuses → which argument is the code."""
+
+
+def _refusals(root: Path) -> Iterator[str]:
+    """The codes that the sources name where they refuse something."""
+    for path in root.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in REFUSING:
+                place = REFUSING[call.func.id]
+                said = [*call.args[place : place + 1], *(one.value for one in call.keywords if one.arg == "code")]
+                either = [
+                    part for one in said for part in ([one.body, one.orelse] if isinstance(one, ast.IfExp) else [one])
+                ]
+                yield from (one.value for one in either if isinstance(one, ast.Constant) and isinstance(one.value, str))
