@@ -1,9 +1,9 @@
 """Checkpoints, moved by compare-and-set: whoever lost a partition finds its move refused, and nothing of it applied."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,35 +52,48 @@ async def load(
     return {key: found[key] for key in first_offsets}
 
 
-_MOVE = (
-    update(checkpoint)
-    .where(
-        and_(
-            checkpoint.c.projection == bindparam("of"),
-            checkpoint.c.generation == bindparam("of_generation"),
-            checkpoint.c.topic == bindparam("of_topic"),
-            checkpoint.c.partition == bindparam("of_partition"),
-            checkpoint.c.position == bindparam("before"),
-        )
-    )
-    .values(position=bindparam("to_position"), log_offset=bindparam("to_offset"), updated_at=func.clock_timestamp())
+# One statement, whatever the number of partitions: a batch of a few events is mostly round trips. The rows are locked in one order,
+# so that whoever lost a partition and whoever has it now cannot block each other.
+_MOVE = text("""
+WITH wanted AS (
+    SELECT * FROM unnest(
+        CAST(:names AS text[]), CAST(:generations AS int[]), CAST(:topics AS text[]), CAST(:partitions AS int[]),
+        CAST(:befores AS bigint[]), CAST(:positions AS bigint[]), CAST(:offsets AS bigint[])
+    ) AS one (projection, generation, topic, partition, before, position, log_offset)
+), held AS (
+    SELECT c.projection, c.generation, c.topic, c.partition, w.position, w.log_offset
+    FROM projection.checkpoint c JOIN wanted w USING (projection, generation, topic, partition)
+    WHERE c.position = w.before
+    ORDER BY c.projection, c.generation, c.topic, c.partition
+    FOR UPDATE OF c
 )
+UPDATE projection.checkpoint c
+SET position = held.position, log_offset = held.log_offset, updated_at = clock_timestamp()
+FROM held
+WHERE (c.projection, c.generation, c.topic, c.partition)
+    = (held.projection, held.generation, held.topic, held.partition)
+""")
 
 
 async def move(connection: AsyncConnection, name: str, generation: int, moves: Iterable[Move]) -> None:
     """First thing in the transaction: the rows stay locked until it ends. Raises FencedError."""
-    for one in sorted(moves, key=lambda m: (m.topic, m.partition)):
-        result = await connection.execute(
-            _MOVE,
-            {
-                "of": name,
-                "of_generation": generation,
-                "of_topic": one.topic,
-                "of_partition": one.partition,
-                "before": one.before,
-                "to_position": one.position,
-                "to_offset": one.offset,
-            },
-        )
-        if result.rowcount != 1:
-            raise FencedError(f"{name}: {one.topic}/{one.partition} is no longer at position {one.before}")
+    await move_several(connection, [(name, generation, one) for one in moves])
+
+
+async def move_several(connection: AsyncConnection, moves: Sequence[tuple[str, int, Move]]) -> None:
+    """Those of several (read model, generation). Raises FencedError when one of them is not where it should be."""
+    if not moves:
+        return
+    columns = {
+        "names": [name for name, _, _ in moves],
+        "generations": [generation for _, generation, _ in moves],
+        "topics": [one.topic for _, _, one in moves],
+        "partitions": [one.partition for _, _, one in moves],
+        "befores": [one.before for _, _, one in moves],
+        "positions": [one.position for _, _, one in moves],
+        "offsets": [one.offset for _, _, one in moves],
+    }
+    result = await connection.execute(_MOVE, columns)
+    if result.rowcount != len(moves):
+        where = ", ".join(f"{name} {one.topic}/{one.partition} at {one.before}" for name, _, one in moves)
+        raise FencedError(f"{len(moves) - result.rowcount} of these checkpoints stand elsewhere: {where}")

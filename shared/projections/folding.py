@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.event import Envelope, Recorded
 from shared.projections import checkpoints, tables
+from shared.projections.booking import Booking
 from shared.projections.checkpoints import Move, TopicPartition
 from shared.projections.definition import GroupKey, Handler, Projection
 from shared.projections.follower import YIELD_EVERY, Delivery, ReaderGoneError, check_version
@@ -27,10 +28,13 @@ from shared.projections.rows import RowBatch
 
 class FoldSink:
     """Folds into one generation of a projection. A stream whose event cannot be taken is parked, and later events of it queue
-    behind; all others go on."""
+    behind; all others go on. `booking`: moves the checkpoints where there is nothing to fold."""
 
-    def __init__(self, engine: AsyncEngine, projection: Projection, generation: int) -> None:
+    def __init__(
+        self, engine: AsyncEngine, projection: Projection, generation: int, booking: Booking | None = None
+    ) -> None:
         self._engine = engine
+        self._booking = booking
         self.projection = projection
         self.name = projection.name
         self.generation = generation
@@ -53,7 +57,10 @@ class FoldSink:
         return True
 
     async def apply(self, deliveries: Sequence[Delivery], moves: Sequence[Move]) -> None:
-        await self._parking.apply(self._take, deliveries, moves)
+        if self._booking is not None and not deliveries:
+            await self._booking.move(self.name, self.generation, moves)
+        else:
+            await self._parking.apply(self._take, deliveries, moves)
 
     async def _take(self, deliveries: Sequence[Delivery], moves: Sequence[Move]) -> None:
         async with self._engine.begin() as connection:

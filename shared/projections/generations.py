@@ -50,28 +50,38 @@ async def live(connection: AsyncConnection, projection: Projection) -> int | Non
     return found
 
 
-async def readable(connection: AsyncConnection, projection: Projection) -> int | None:
-    """The generation that this code reads: the live one, or the old one while the live one has a shape that only newer code
-    knows. None: nothing has been built yet. Raises ShapeError.
+async def readable(connection: AsyncConnection, projections: Sequence[Projection]) -> dict[str, int | None]:
+    """By name the generation that this code reads: the live one, or the old one while the live one has a shape that only newer
+    code knows. None: nothing has been built yet. Raises ShapeError. One question for all, for every read asks it.
     """
+    if not projections:
+        return {}
     rows = await connection.execute(
-        select(tables.generation.c.generation, tables.generation.c.shape)
-        .where(tables.generation.c.projection == projection.name, tables.generation.c.state != "building")
+        select(tables.generation.c.projection, tables.generation.c.generation, tables.generation.c.shape)
+        .where(
+            tables.generation.c.projection.in_([projection.name for projection in projections]),
+            tables.generation.c.state != "building",
+        )
         .order_by(tables.generation.c.generation.desc())
     )
-    built = rows.all()
-    if not built:
-        return None
-    for row in built:
-        if row.shape == projection.shape:
-            return int(row.generation)
-    raise ShapeError(projection)
+    built: dict[str, list[tuple[int, str]]] = {}
+    for row in rows:
+        built.setdefault(row.projection, []).append((int(row.generation), row.shape))
+    return {projection.name: _of_this_shape(projection, built.get(projection.name, [])) for projection in projections}
+
+
+def _of_this_shape(projection: Projection, built: Sequence[tuple[int, str]]) -> int | None:
+    """The latest, `built` being in descending order."""
+    found = next((number for number, shape in built if shape == projection.shape), None)
+    if built and found is None:
+        raise ShapeError(projection)
+    return found
 
 
 async def changed(connection: AsyncConnection, projection: Projection) -> bool:
     """Were all its generations built with other tables than this code has?"""
     try:
-        await readable(connection, projection)
+        await readable(connection, [projection])
     except ShapeError:
         return True
     return False

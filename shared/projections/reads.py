@@ -65,11 +65,12 @@ class ReadModels:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             await connection.execute(text("SET TRANSACTION READ ONLY"))
             translated: dict[str, str | None] = {}
+            try:
+                numbers = await generations.readable(connection, projections)
+            except generations.ShapeError as error:
+                raise NotBuiltError(str(error)) from error
             for projection in projections:
-                try:
-                    number = await generations.readable(connection, projection)
-                except generations.ShapeError as error:
-                    raise NotBuiltError(str(error)) from error
+                number = numbers[projection.name]
                 if number is None:
                     raise NotBuiltError(f"{projection.name} has not been built yet; is a worker running?")
                 translated |= generations.translation(projection, number)

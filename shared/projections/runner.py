@@ -13,6 +13,7 @@ from shared.log.port import Log
 from shared.projections import generations
 from shared.projections.assignment import Assignment
 from shared.projections.bell import Bell
+from shared.projections.booking import Booking
 from shared.projections.database_errors import DATABASE_ERRORS
 from shared.projections.definition import Projection
 from shared.projections.folding import FoldSink
@@ -50,6 +51,7 @@ class Runner:
         self._assignment = Assignment(engine, worker_id, shapes)
         self._bell = bell
         self._acting = acting
+        self._booking = Booking(engine)
         self._missed: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -85,7 +87,7 @@ class Runner:
                     followers.pop(followed).set()
                 for followed in wanted - followers.keys():
                     followers[followed] = asyncio.Event()
-                    sink = FoldSink(self._engine, followed.projection, followed.generation)
+                    sink = FoldSink(self._engine, followed.projection, followed.generation, self._booking)
                     # A group of the log is named for the read model; its old generation must not speak in its name.
                     follower = self._follower(sink, f"keyfold.{sink.name}" if followed.live else None)
                     name = f"fold {sink.name}_g{sink.generation}"
