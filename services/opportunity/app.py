@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.opportunity.api import ROUTERS
+from services.opportunity.api import ROUTERS, TAGS
+from services.opportunity.backtesting.start import stop_all
 from services.opportunity.backtesting.table import migrate_backtests
 from services.opportunity.commands import define_process
 from services.opportunity.domain.anomalies.limits import DEFAULT_LIMITS, DEFAULT_LIMITS_KEY
@@ -49,13 +50,17 @@ async def prepare(engine: AsyncEngine) -> None:
 SERVICE = Service(
     name="opportunity",
     title="Opportunities",
-    description="Opportunities on their way through the selling and the buying process, and the funnel they make.",
+    description=(
+        "Opportunities on their way through both processes: the funnel, the pipeline, what it promises, and the gates before it."
+    ),
     contract=CONTRACT,
     projections=READ_MODELS,
     routers=ROUTERS,
+    tags=TAGS,
     find=find,
     found_in=(organisation,),
     seed=seed,
     prepare=prepare,
+    stop=stop_all,
     due_rules=due_rules,
 )

@@ -19,6 +19,7 @@ EVENTS: Final[Words] = {
     "opportunity.waiver_requested": ("Waiver asked for", "申请豁免"),
     "opportunity.waiver_approved": ("Waiver approved", "批准豁免"),
     "opportunity.waiver_refused": ("Waiver refused", "拒绝豁免"),
+    "opportunity.waiver_withdrawn": ("Waiver withdrawn", "撤回豁免申请"),
     "opportunity.concession_granted": ("Concession granted", "给予让步"),
 }
 ACTS: Final[Words] = {
@@ -55,6 +56,7 @@ WAIVERS: Final[Words] = {
     "requested": ("Asked for", "待审批"),
     "approved": ("Approved", "已批准"),
     "refused": ("Refused", "已拒绝"),
+    "withdrawn": ("Withdrawn", "已撤回"),
     "expired": ("Expired", "已过期"),
 }
 FORCES: Final[Words] = {
@@ -88,6 +90,8 @@ REFUSALS: Final[Words] = {
     "waived_already": ("It is waived already", "已有豁免"),
     "role_missing": ("A role is missing", "缺少角色"),
     "own_request": ("Nobody decides on their own request", "不得审批本人申请"),
+    "not_your_request": ("Somebody else asked", "非本人申请"),
+    "unknown_person": ("The login is nobody's", "登录名无对应人员"),
     "decided_already": ("It is decided already", "已审批"),
     "waiver_expired": ("The request has expired", "申请已过期"),
     "effective_in_the_past": ("In force before it was said", "生效时间已过"),
@@ -101,6 +105,8 @@ REFUSALS: Final[Words] = {
     "bad_value": ("It cannot be compared with that", "比较值错误"),
     "bad_guard": ("Malformed guard", "防错对象错误"),
     "bad_level": ("Level and mode do not agree", "级别与方式不符"),
+    "proof_missing": ("A proof is missing", "缺少验证用例"),
+    "concession_late": ("There is a later word on it", "已有更晚的让步"),
     "proof_fails": ("A proof fails", "验证用例不通过"),
     "bad_backtest": ("Malformed back-test", "回测设置错误"),
     "unknown_version": ("Unknown version", "未知版本"),

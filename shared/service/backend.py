@@ -87,6 +87,8 @@ async def open_backend(
         stack.push_async_callback(store.close)
         engine = open_engine(dsn, read_connections, queue_seconds)
         stack.push_async_callback(engine.dispose)
+        if service.stop is not None:
+            stack.push_async_callback(service.stop, engine)
         bell = Bell()
         reads = ReadModels(engine, bell)
         yield Backend(

@@ -1,7 +1,7 @@
 """What a service is made of. Its `app.py` says so on one screen; processes are composed from it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +16,7 @@ from shared.service.visibility import Find, nobody
 
 Seed = Callable[[Commands, Clock], Awaitable[None]]
 Prepare = Callable[[AsyncEngine], Awaitable[None]]
+Stop = Callable[[AsyncEngine], Awaitable[None]]
 DueRules = Callable[[Commands, AsyncEngine], Sequence[DueRule]]
 
 
@@ -27,7 +28,8 @@ def no_rules(_: Commands, __: AsyncEngine) -> Sequence[DueRule]:
 class Service:
     """`find` tells whose records a login may see, from the read models `found_in`. `seed` issues the commands that every
     installation begins with; it runs at each migration, so they have fixed command ids. `prepare` makes tables that are neither
-    facts nor read models, where they are missing."""
+    facts nor read models, where they are missing. `stop` ends what the service began beside requests, on the same engine, before
+    its connections are given back."""
 
     name: str
     title: str
@@ -35,12 +37,14 @@ class Service:
     contract: Contract
     projections: tuple[Projection, ...]
     routers: tuple[APIRouter, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)  # of routes: what each is about
     find: Find = nobody
     found_in: tuple[Projection, ...] = ()
     reactors: tuple[Reactor, ...] = ()
     due_rules: DueRules = no_rules
     seed: Seed | None = None
     prepare: Prepare | None = None
+    stop: Stop | None = None
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from services.opportunity.api import (
     firings,
     forecast,
     funnel,
+    gate_history,
     gates,
     listing,
     opening,
@@ -33,6 +34,23 @@ from services.opportunity.api import (
     waterfall_steps,
     words,
 )
+
+TAGS = {
+    "opportunities: opening": "New ones: one by one, many at once, or by the id that another system knows them by.",
+    "opportunities: reading": "One, many, a board, and what was recorded of them.",
+    "opportunities: changing": "A step each, or several in one append. Gates and the authority matrix bind whoever acts.",
+    "funnel": "How opportunities move through stages and funnel states: counts, conversion, time, leakage, velocity.",
+    "pipeline": "What stands there in money: by groups, what changed it between two moments, and what is abnormal in it.",
+    "assessment": "How opportunities are judged: the model of factors, and priorities against the effort spent.",
+    "forecast": "What periods promise against their targets, what was submitted, and how right it was.",
+    "exchange rates": "What one currency was worth in another on a day, and who said so.",
+    "sales processes": "Stages, milestones and success criteria, version by version.",
+    "gates": "Rules before a step, the authority matrix, what they did, and what they would have done.",
+    "waivers": "Leave to pass a gate, asked for by one and given by another.",
+    "lookups": "People, teams and products, the words of all codes, and who is calling.",
+    "calendar": "Business days and periods.",
+}
+"""What the document says of each group of routes."""
 
 ROUTERS = (
     opening.router,
@@ -66,6 +84,7 @@ ROUTERS = (
     backtests.router,
     proposals.router,
     gates.router,
+    gate_history.router,
     waivers.router,
     words.router,
 )

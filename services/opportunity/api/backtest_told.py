@@ -43,7 +43,7 @@ class BacktestResult(BaseModel):
 
 
 class Backtest(BaseModel):
-    """`done` of `total` opportunities. `broken_off`: its process is gone."""
+    """`done` of `total` opportunities. `broken_off`: its process is gone, and `error` says why if that is known."""
 
     id: str
     status: Status
@@ -83,8 +83,8 @@ class BacktestRow(BaseModel):
 def backtest_told(row: RowMapping, language: Language, root: str) -> Backtest:
     ask = Ask.model_validate(row["ask"])
     status: Status = "running"
-    if row["finished_at"] is not None:
-        status = "failed" if row["result"] is None else "done"
+    if row["ended"] is not None:
+        status = row["ended"]
     elif row["silent"]:
         status = "broken_off"
     same = ("id", "requested_by", "requested_at", "finished_at", "done", "total", "error")

@@ -26,14 +26,15 @@ from shared.contracts.opportunity import EntityId, GateRule
 from shared.contracts.opportunity.gates import Key
 from shared.contracts.refusal import RefusedError, refuse
 from shared.kit.ids import new_id
+from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS, Commanding
-from shared.web.language import LanguageNow
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.language import Language, LanguageNow
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.problems import unavailable
 
 router = APIRouter(tags=["gates"], dependencies=[MAY_DEFINE])
 BacktestId = Annotated[EntityId, Path(description="The back-test.")]
-LISTED = 50
+_QUESTION = ["backtests"]
 _KEYS = UUID("1f0e4f5e-5d27-4a43-8a0b-7b1f3a6f2c55")
 
 
@@ -50,18 +51,16 @@ class AskBacktest(BaseModel):
     last_day: date | None = Field(default=None, alias="to")
 
 
-class BacktestList(BaseModel):
-    """The latest, newest first."""
-
-    items: list[Backtest]
+class BacktestPage(Page[Backtest]):
+    """Newest first. The oldest are not kept for ever."""
 
 
 class RowsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    outcome: OutcomeCode | None = None
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    outcome: OutcomeCode | None = Field(default=None, description="How the opportunity stands now.")
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class BacktestRows(Page[BacktestRow]):
@@ -88,47 +87,56 @@ async def ask_backtest(
 ) -> Backtest:
     """It runs in a process of its own; ask for it at its `Location`. With an `Idempotency-Key`, a retry finds the same one."""
     backend, context, root = command.backend, command.context, str(request.scope.get("root_path", ""))
+    run_id = new_id() if context.command_id is None else uuid5(_KEYS, context.command_id)
+    sent = body.model_dump(mode="json", by_alias=True, exclude_unset=True)
     since, until = within_days(body.first_day, body.last_day, backend.calendar)
     # Given back before the back-test takes its own: whoever held one while waiting for one more could wait for ever.
     async with backend.reads.connect(gates) as connection:
+        if not context.dry_run and await table.known(connection, str(run_id), sent):
+            return await _answer(str(run_id), connection, response, language, root)
         rule, version = _rule(body, (await read_book(connection)).book)
     ask = Ask.of(rule, backend.calendar, gate=body.gate, version=version, since=since, until=until)
-    run_id = new_id() if context.command_id is None else uuid5(_KEYS, context.command_id)
     if context.dry_run:
         return Backtest.asked(str(run_id), ask, command.caller.subject, context.now)
     try:
-        await start(backend, run_id, ask, command.caller.subject, context.now)
+        await start(backend, run_id, sent, ask, command.caller.subject, context.now)
     except table.TooManyRunningError:
         said = f"{table.AT_ONCE} back-tests are running: wait for one of them"
         raise unavailable("too_many_backtests", said) from None
-    response.headers["Location"] = f"{root}/gates/backtests/{run_id}"
     async with backend.engine.connect() as connection:
-        return backtest_told(await _row(str(run_id), connection), language, root)
+        return await _answer(str(run_id), connection, response, language, root)
 
 
 @router.get("/gates/backtest", include_in_schema=False)
 @router.get("/gates/backtests", summary="Back-tests", operation_id="backtests", responses=PROBLEMS)
-async def list_backtests(asking: AskingNow) -> BacktestList:
-    rows = await table.latest(asking.connection, LISTED)
-    return BacktestList(items=[backtest_told(row, asking.language, asking.root) for row in rows])
+async def list_backtests(asking: AskingNow, cursor: CursorText = None, limit: Limit = DEFAULT_LIMIT) -> BacktestPage:
+    """Those that run and those that are over."""
+    values = after_of(_QUESTION, cursor, Moment, EntityId)
+    after = None if values is None else (values[0], values[1])
+    found = await table.latest(asking.connection, limit + 1, after)
+    rows, following = page_of(found, limit, _QUESTION, lambda row: (row["requested_at"], row["id"]))
+    items = [backtest_told(row, asking.language, asking.root) for row in rows]
+    return BacktestPage(items=items, next_cursor=following)
 
 
 @router.get("/gates/backtests/{run_id}", summary="A back-test: how far it is, and what came out",
             operation_id="backtest", responses=PROBLEMS)  # fmt: skip
 async def one_backtest(run_id: BacktestId, asking: AskingNow) -> Backtest:
+    """How far it is, and, once it is over, what the rule would have stopped and how that ended."""
     return backtest_told(await _row(run_id, asking.connection), asking.language, asking.root)
 
 
 @router.get("/gates/backtests/{run_id}/rows", summary="The acts that the rule would have fired on",
             operation_id="backtest_rows", responses=PROBLEMS)  # fmt: skip
 async def backtest_rows(run_id: BacktestId, ask: Annotated[RowsQuery, Query()], asking: AskingNow) -> BacktestRows:
+    """Every act that the rule would have stopped, and how the opportunity stands now."""
     question = ["backtest", run_id, ask.outcome]
     values = after_of(question, ask.cursor, Annotated[int, Field(ge=0, le=10**9)])
-    result = (await _row(run_id, asking.connection))["result"] or {"rows": [], "rows_left_out": 0}
-    numbered = [(number, row) for number, row in enumerate(result["rows"]) if ask.outcome in (None, row["outcome"])]
-    rest = [one for one in numbered if values is None or one[0] > values[0]]
-    rows, cursor = page_of(rest[: ask.limit + 1], ask.limit, question, lambda one: (one[0],))
-    items = [act_told(row, asking.language) for _, row in rows]
+    result = (await _row(run_id, asking.connection))["result"] or {"rows_left_out": 0}
+    after = None if values is None else values[0]
+    found = await table.acts(asking.connection, run_id, ask.outcome, ask.limit + 1, after)
+    rows, cursor = page_of(found, ask.limit, question, lambda row: (row["number"],))
+    items = [act_told(row["told"], asking.language) for row in rows]
     return BacktestRows(items=items, next_cursor=cursor, left_out=result["rows_left_out"])
 
 
@@ -150,6 +158,13 @@ def _rule(body: AskBacktest, book: GateBook) -> tuple[GateRule, int | None]:
         fault = f"gate {body.gate} has no version {number}"
         raise refuse("unknown_version", fault, field="version", expected=f"1 to {len(versions)}", kind="input")
     return versions[number - 1].rule, number
+
+
+async def _answer(
+    run_id: str, connection: AsyncConnection, response: Response, language: Language, root: str
+) -> Backtest:
+    response.headers["Location"] = f"{root}/gates/backtests/{run_id}"
+    return backtest_told(await _row(run_id, connection), language, root)
 
 
 async def _row(run_id: str, connection: AsyncConnection) -> RowMapping:

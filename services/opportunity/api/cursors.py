@@ -1,11 +1,14 @@
 """Cursors whose values are what a page's order needs: a text, a day, a number. Anybody can write a cursor."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.web.paging import decode_cursor
+from shared.web.paging import decode_cursor, page_of
 from shared.web.problems import bad_request
+
+T = TypeVar("T")
 
 
 def after_of(question: Any, cursor: str | None, *shape: Any) -> list[Any] | None:
@@ -22,3 +25,11 @@ def after_of(question: Any, cursor: str | None, *shape: Any) -> list[Any] | None
         raise bad_request(
             "bad_cursor", "the cursor is none of ours", field="cursor", expected="`next_cursor` of the page before"
         ) from None
+
+
+def page_after(
+    rows: Sequence[T], limit: int, question: Any, key: Callable[[T], Sequence[Any]], after: Sequence[Any] | None
+) -> tuple[Sequence[T], str | None]:
+    """The page behind `after`, and the cursor of the next one: of rows in memory, in the order of their keys, which differ."""
+    rest = rows if after is None else [row for row in rows if tuple(key(row)) > tuple(after)]
+    return page_of(rest[: limit + 1], limit, question, key)

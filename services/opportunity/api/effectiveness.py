@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -12,7 +13,8 @@ from sqlalchemy import RowMapping
 
 from services.opportunity import gate_labels, labels
 from services.opportunity.api.asking import Asking, AskingNow
-from services.opportunity.api.firings import VERDICTS, EffectQuery, fired
+from services.opportunity.api.cursors import after_of, page_after
+from services.opportunity.api.firings import VERDICTS, EffectQuery, ReportQuery, Version, fired
 from services.opportunity.api.gate_words import force_of
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.api.rows import Coded, Totals, coded, totals_of
@@ -20,9 +22,13 @@ from services.opportunity.domain.gates.book import GateBook
 from services.opportunity.domain.gates.rule import prove
 from services.opportunity.queries import effectiveness as queries
 from services.opportunity.queries.gates import proved, read_book
+from services.opportunity.queries.waivers import Reader
 from shared.contracts.opportunity import GateDefined
+from shared.contracts.opportunity.gates import Key
+from shared.web.auth import CallerNow
 from shared.web.commanding import PROBLEMS
 from shared.web.language import label
+from shared.web.paging import Page
 
 router = APIRouter(tags=["gates"], dependencies=[MAY_READ])
 
@@ -76,30 +82,34 @@ class Effectiveness(BaseModel):
     failing_proofs: list[str]
 
 
-class EffectivenessReport(BaseModel):
-    items: list[Effectiveness]
+class EffectivenessReport(Page[Effectiveness]):
+    """By key of the gate, and version."""
 
 
 @router.get("/gates/effectiveness", summary="What each gate did", operation_id="gate_effectiveness",
             responses=PROBLEMS)  # fmt: skip
-async def effectiveness(ask: Annotated[EffectQuery, Query()], asking: AskingNow) -> EffectivenessReport:
-    """Also versions that never fired: a gate that does nothing is one to look at. Over the opportunities one may see."""
-    asked = fired(ask, asking)
-    read = await read_book(asking.connection)
+async def effectiveness(ask: Annotated[ReportQuery, Query()], asking: AskingNow, who: CallerNow) -> EffectivenessReport:
+    """Also versions that never fired: a gate that does nothing is one to look at. Over the opportunities one may see, and the
+    waivers one may see."""
+    question = ["effectiveness", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
+    after = after_of(question, ask.cursor, Key, Version)
+    book = (await read_book(asking.connection)).book
+    versions = [
+        one
+        for key in sorted(book.entries)
+        for one in book.versions(key)
+        if ask.gate in (None, key) and ask.gate_version in (None, one.version)
+    ]
+    rows, cursor = page_after(versions, ask.limit, question, lambda one: (one.key, one.version), after)
+    asked = replace(fired(ask, asking), gates=tuple({one.key for one in rows}))
     found = _Found(
         await proved(asking.connection),
         await queries.counts(asking.connection, asking.scope, asked),
         await queries.outcomes(asking.connection, asking.scope, asked),
         await queries.waived_by(asking.connection, asking.scope, asked),
-        await queries.asked_for(asking.connection, asking.scope, asked, asking.now),
+        await queries.asked_for(asking.connection, Reader(who.subject, asking.scope), asked, asking.now),
     )
-    told = [
-        _told(read.book, one, found, ask, asking)
-        for key in sorted(read.book.entries)
-        for one in read.book.versions(key)
-        if ask.gate in (None, key) and ask.gate_version in (None, one.version)
-    ]
-    return EffectivenessReport(items=told)
+    return EffectivenessReport(items=[_told(book, one, found, ask, asking) for one in rows], next_cursor=cursor)
 
 
 class _Found:

@@ -21,7 +21,7 @@ from shared.kit.calendar import BusinessCalendar
 from shared.kit.moments import Moment
 from shared.kit.money import Money
 from shared.web.commanding import PROBLEMS
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.problems import bad_request
 from shared.web.reading import PlainText
 
@@ -43,16 +43,19 @@ class Days(BaseModel):
 class EffectQuery(Days):
     """What gates did."""
 
-    gate: Key | None = None
-    gate_version: Version | None = None
+    gate: Key | None = Field(default=None, description="What one gate did.")
+    gate_version: Version | None = Field(default=None, description="In which version.")
 
 
-class FiringQuery(EffectQuery):
-    verdict: VerdictCode | None = None
+class ReportQuery(EffectQuery):
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
+
+
+class FiringQuery(ReportQuery):
+    verdict: VerdictCode | None = Field(default=None, description="What it did.")
     outcome: OutcomeCode | None = Field(default=None, description="How the opportunity stands now.")
     approved_by: Annotated[PlainText, Field(max_length=200)] | None = Field(default=None, description="A login.")
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
 
 
 class FiringItem(BaseModel):
@@ -80,6 +83,7 @@ class FiringPage(Page[FiringItem]):
 
 @router.get("/gates/firings", summary="Each time that a gate fired", operation_id="gate_firings", responses=PROBLEMS)
 async def firings(ask: Annotated[FiringQuery, Query()], asking: AskingNow) -> FiringPage:
+    """Warned, stopped, or passed on a waiver; the newest first."""
     question = ["firings", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     values = after_of(question, ask.cursor, Moment, EntityId, Version)
     asked = fired(ask, asking)

@@ -8,10 +8,11 @@ from pydantic import BaseModel
 from services.opportunity import gate_labels
 from services.opportunity.api.rows import Coded, coded
 from services.opportunity.domain.gates.book import GateBook
-from services.opportunity.domain.gates.evaluate import Ruling
+from services.opportunity.domain.gates.evaluate import GateRefusedError, Ruling
 from services.opportunity.domain.gates.rule import prove
 from services.opportunity.labels import word
 from shared.contracts.opportunity import GateDefined, GateRetired, GateRule, Lacking
+from shared.contracts.refusal import Reason
 from shared.web.language import Language, label
 
 Force = Literal["in_force", "coming", "ended"]
@@ -65,16 +66,21 @@ class Retirement(BaseModel):
     effective_from: datetime
     reason: str
     retired_by: str
+    retired_at: datetime
 
 
 class GateDetail(BaseModel):
-    """`in_force`: the version that binds now; null: none does. Versions and retirements in the order in which they were said."""
+    """`in_force`: the version that binds now; null: none does. `latest`: that version, or else the last one. So many `versions` and
+    `retirements` are listed at `versions_drill` and `retirements_drill`."""
 
     key: str
     label: str
     in_force: int | None
-    versions: list[GateVersion]
-    retirements: list[Retirement]
+    latest: GateVersion
+    versions: int
+    versions_drill: str
+    retirements: int
+    retirements_drill: str
 
 
 class GateItem(BaseModel):
@@ -112,6 +118,36 @@ def says(ruling: Ruling, language: Language, root: str) -> GateSays:
     )
 
 
+def refusal_told(refusal: GateRefusedError, language: Language) -> GateRefusedError:
+    """The same refusal; in English it says so itself."""
+    if language == "en":
+        return refusal
+    return GateRefusedError(refusal.rulings, tuple(map(_reason_zh, refusal.rulings)))
+
+
+def _reason_zh(one: Ruling) -> Reason:
+    gate, rule = one.gate, one.gate.rule
+    stage = f"（第 {one.act.stage} 阶段）" if one.act.stage else ""
+    what = word(gate_labels.ACTS, one.act.act, "zh") + stage
+    lacks = "；".join(_found_zh(lack) for lack in one.lacking)
+    right = "；".join(_wanted_zh(lack) for lack in one.lacking)
+    message = f"{label(rule.message, 'zh', gate.key)}（防错规则 {gate.key} 第 {gate.version} 版，{what}：{lacks}）"
+    if rule.mode == "stop":
+        return Reason("gate_stop", message, gate.key, f"{right}；否则任何人不得通过")
+    waiver = f'由他人批准的豁免：POST /waivers，"gate": "{gate.key}"'
+    return Reason("gate_control", message, gate.key, f"{right}；或{waiver}")
+
+
+def _found_zh(lack: Lacking) -> str:
+    name = fact_label(lack.fact, "zh")
+    return f"{name}未登记" if lack.found is None else f"{name}为 {lack.found}"
+
+
+def _wanted_zh(lack: Lacking) -> str:
+    test = fact_label(lack.fact, "zh") + word(gate_labels.TESTS, lack.test, "zh")
+    return test if lack.wanted is None else f"{test} {lack.wanted}"
+
+
 def force_of(book: GateBook, gate: GateDefined, now: datetime) -> Force:
     current = book.in_force(gate.key, now)
     if current is not None and current.version == gate.version:
@@ -140,8 +176,8 @@ def version_told(
     )
 
 
-def retirement_told(word_: GateRetired, by: str) -> Retirement:
-    return Retirement(effective_from=word_.effective_from, reason=word_.reason, retired_by=by)
+def retirement_told(word_: GateRetired, by: str, at: datetime) -> Retirement:
+    return Retirement(effective_from=word_.effective_from, reason=word_.reason, retired_by=by, retired_at=at)
 
 
 def fact_label(code: str, language: Language) -> str:

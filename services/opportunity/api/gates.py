@@ -7,7 +7,13 @@ from pydantic import BaseModel
 
 from services.opportunity import gate_labels
 from services.opportunity.api.asking import Asking, AskingNow
-from services.opportunity.api.gate_words import GateDetail, GateItem, GateVersion, retirement_told, version_told
+from services.opportunity.api.cursors import after_of, page_after
+from services.opportunity.api.gate_words import (
+    GateDetail,
+    GateItem,
+    GateVersion,
+    version_told,
+)
 from services.opportunity.api.roles import MAY_DEFINE, MAY_READ
 from services.opportunity.api.rows import Coded, coded
 from services.opportunity.domain.gates.book import DefineGate, RetireGate, unknown_gate
@@ -16,9 +22,10 @@ from services.opportunity.domain.gates.defaults import DEFAULT_GATES
 from services.opportunity.domain.gates.facts import FACTS
 from services.opportunity.gating import define_gate, retire_gate
 from services.opportunity.queries.gates import ReadBook, read_book
-from shared.contracts.opportunity import GateDefined, GateRetired
+from shared.contracts.opportunity import GateDefined
 from shared.contracts.opportunity.gates import Key, Mode
 from shared.web.commanding import ANSWERS, PROBLEMS, Commanding, etag
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page
 
 router = APIRouter(tags=["gates"])
 GateKey = Annotated[Key, Path(description="The gate.", examples=["price_for_terms"])]
@@ -32,8 +39,8 @@ class NewGate(DefineGate):
     key: Key
 
 
-class GateList(BaseModel):
-    items: list[GateItem]
+class GatePage(Page[GateItem]):
+    """By key."""
 
 
 class FactItem(Coded):
@@ -55,12 +62,22 @@ async def list_gates(
     force: Annotated[
         Literal["in_force", "all"], Query(description="Those that bind now, or also those that do not.")
     ] = "all",
-) -> GateList:
+    cursor: CursorText = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> GatePage:
+    """Each as it is in force; one that is not, in its latest version."""
+    question = ["gates", mode, force]
+    after = after_of(question, cursor, Key)
     read = await read_book(asking.connection)
     response.headers.update(etag(read.version))
-    items = [_item(read, key, asking) for key in sorted(read.book.entries)]
-    kept = [one for one in items if force == "all" or one.in_force]
-    return GateList(items=[one for one in kept if mode is None or one.latest.rule.mode == mode])
+    in_force = {gate.key: gate for gate in read.book.gates(asking.now)}
+    shown = {key: in_force.get(key) or read.book.versions(key)[-1] for key in sorted(read.book.entries)}
+    kept = [
+        gate for key, gate in shown.items() if (force == "all" or key in in_force) and mode in (None, gate.rule.mode)
+    ]
+    rows, following = page_after(kept, limit, question, lambda gate: (gate.key,), after)
+    items = [GateItem(key=one.key, in_force=one.key in in_force, latest=version_of(read, one, asking)) for one in rows]
+    return GatePage(items=items, next_cursor=following)
 
 
 @router.get(
@@ -71,6 +88,7 @@ async def list_gates(
     responses=PROBLEMS,
 )
 async def facts(asking: AskingNow) -> FactList:
+    """What a condition may ask of an opportunity, and which tests go with it."""
     return FactList(
         items=[
             FactItem(
@@ -99,18 +117,23 @@ async def new_gate(
     )
 
 
-@router.get("/gates/{key}", summary="A gate with all its versions", operation_id="gate",
+@router.get("/gates/{key}", summary="A gate as it is", operation_id="gate",
             dependencies=[MAY_READ], responses=PROBLEMS)  # fmt: skip
 async def one_gate(key: GateKey, asking: AskingNow, response: Response) -> GateDetail:
-    read = await read_book(asking.connection)
-    response.headers.update(etag(read.version))
-    return _detail(read, key, asking)
-
-
-@router.get("/gates/{key}/versions", summary="The versions of a gate", operation_id="gate_versions",
-            dependencies=[MAY_READ], responses=PROBLEMS)  # fmt: skip
-async def versions(key: GateKey, asking: AskingNow, response: Response) -> GateDetail:
-    return await one_gate(key, asking, response)
+    """In its version in force, else in its latest one."""
+    read = await book_with(key, asking, response)
+    current, versions = read.book.in_force(key, asking.now), read.book.versions(key)
+    told = version_of(read, current or versions[-1], asking)
+    return GateDetail(
+        key=key,
+        label=told.label,
+        in_force=None if current is None else current.version,
+        latest=told,
+        versions=len(versions),
+        versions_drill=f"{asking.root}/gates/{key}/versions",
+        retirements=len(read.gates[key]) - len(versions),
+        retirements_drill=f"{asking.root}/gates/{key}/retirements",
+    )
 
 
 @router.post("/gates/{key}/versions", status_code=201, summary="Say how a gate is from now on",
@@ -137,36 +160,15 @@ async def retire(
     return await command.run(body, lambda work: retire_gate(work, key, body))
 
 
-def _detail(read: ReadBook, key: str, asking: Asking) -> GateDetail:
+async def book_with(key: str, asking: Asking, response: Response) -> ReadBook:
+    """The book; refuses a gate that is not in it."""
+    read = await read_book(asking.connection)
     if key not in read.book.entries:
         raise unknown_gate(read.book, key)
-    current = read.book.in_force(key, asking.now)
-    told = _versions(read, key, asking)
-    retired = [
-        retirement_told(one.event, one.actor)
-        for one in read.words
-        if isinstance(one.event, GateRetired) and one.event.key == key
-    ]
-    return GateDetail(
-        key=key,
-        label=told[-1].label,
-        in_force=None if current is None else current.version,
-        versions=told,
-        retirements=retired,
-    )
+    response.headers.update(etag(read.version))
+    return read
 
 
-def _item(read: ReadBook, key: str, asking: Asking) -> GateItem:
-    current = read.book.in_force(key, asking.now)
-    told = _versions(read, key, asking)
-    return GateItem(
-        key=key, in_force=current is not None, latest=told[-1] if current is None else told[current.version - 1]
-    )
-
-
-def _versions(read: ReadBook, key: str, asking: Asking) -> list[GateVersion]:
-    return [
-        version_told(read.book, one.event, one.actor, one.recorded_at, asking.now, asking.language)
-        for one in read.words
-        if isinstance(one.event, GateDefined) and one.event.key == key
-    ]
+def version_of(read: ReadBook, gate: GateDefined, asking: Asking) -> GateVersion:
+    said = read.version_of(gate)
+    return version_told(read.book, gate, said.actor, said.recorded_at, asking.now, asking.language)

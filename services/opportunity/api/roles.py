@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Depends
 
-from services.opportunity.domain.gates.waiver import MAY_DECIDE
+from services.opportunity.domain.gates.waiver_answer import MAY_DECIDE
 from services.opportunity.domain.opportunity.progress import AssertProgress
 from shared.contracts.refusal import Reason, RefusedError
 from shared.web.auth import Caller, needs

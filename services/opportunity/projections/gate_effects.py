@@ -17,6 +17,7 @@ from shared.contracts.opportunity import (
     WaiverApproved,
     WaiverRefused,
     WaiverRequested,
+    WaiverWithdrawn,
 )
 from shared.projections.definition import Projection, Rows
 
@@ -48,10 +49,11 @@ waiver = gate_effects.table(
     Column("gate", String(60), nullable=False),
     Column("gate_version", Integer, nullable=False),
     Column("requested_by", Text, nullable=False),
+    Column("requested_by_person", UUID(as_uuid=False)),
     Column("requested_at", DateTime(timezone=True), nullable=False),
     Column("reason", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("answer", String(10)),  # approved, refused; null: none yet
+    Column("answer", String(10)),  # approved, refused, withdrawn; null: none yet
     Column("decided_by", Text),
     Column("decided_at", DateTime(timezone=True)),
     Column("note", Text),
@@ -99,6 +101,11 @@ def approved(rows: Rows, e: Recorded[WaiverApproved]) -> None:
 @gate_effects.on(WaiverRefused)
 def refused(rows: Rows, e: Recorded[WaiverRefused]) -> None:
     _answered(rows, e, "refused", e.event.refused_by, {"note": e.event.reason})
+
+
+@gate_effects.on(WaiverWithdrawn)
+def withdrawn(rows: Rows, e: Recorded[WaiverWithdrawn]) -> None:
+    _answered(rows, e, "withdrawn", e.event.withdrawn_by, {"note": e.event.reason})
 
 
 def _answered(rows: Rows, e: Recorded[Any], answer: str, by: str, more: dict[str, Any]) -> None:

@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.opportunity.projections.gate_effects import firing, waiver
 from services.opportunity.projections.timeline import span
 from services.opportunity.queries.moment import holds
-from services.opportunity.queries.waivers import covered, status
+from services.opportunity.queries.waivers import SOURCE as ASKED
+from services.opportunity.queries.waivers import Reader, covered, status, visible
 from shared.service.visibility import Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """Which firings: every field narrows, None does not. `since` and `until`: recorded within [since, until)."""
+    """Which firings: every field narrows, None does not. `gates`: one of these. `since` and `until`: recorded within
+    [since, until)."""
 
     gate: str | None = None
     gate_version: int | None = None
@@ -26,6 +28,7 @@ class Fired:
     approved_by: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    gates: tuple[str, ...] | None = None
 
 
 _SOURCE = firing.join(span, and_(span.c.opportunity_id == firing.c.opportunity_id, holds(span, None, None)))
@@ -92,13 +95,12 @@ async def waived_by(connection: AsyncConnection, scope: Scope, ask: Fired) -> Se
     return (await connection.execute(statement)).mappings().all()
 
 
-async def asked_for(connection: AsyncConnection, scope: Scope, ask: Fired, now: datetime) -> Sequence[RowMapping]:
-    """Waivers by the gate and the version they were asked for under, and their status."""
-    source = waiver.join(span, and_(span.c.opportunity_id == waiver.c.opportunity_id, holds(span, None, None)))
+async def asked_for(connection: AsyncConnection, reader: Reader, ask: Fired, now: datetime) -> Sequence[RowMapping]:
+    """Waivers by the gate and the version they were asked for under, and their status: those that the list of waivers shows."""
     told = (
         select(waiver.c.gate, waiver.c.gate_version, status(now).label("status"))
-        .select_from(source)
-        .where(covered(scope), *_asked_within(ask))
+        .select_from(ASKED)
+        .where(visible(reader), *_asked_within(ask))
         .subquery()
     )
     groups = (told.c.gate, told.c.gate_version, told.c.status)
@@ -133,6 +135,8 @@ def _within(ask: Fired) -> list[ColumnElement[bool]]:
         span.c.outcome: ask.outcome,
     }
     found = [column == value for column, value in same.items() if value is not None]
+    if ask.gates is not None:
+        found.append(firing.c.gate.in_(ask.gates))
     return found + _between(firing.c.recorded_at, ask)
 
 
@@ -140,6 +144,8 @@ def _asked_within(ask: Fired) -> list[ColumnElement[bool]]:
     found = [] if ask.gate is None else [waiver.c.gate == ask.gate]
     if ask.gate_version is not None:
         found.append(waiver.c.gate_version == ask.gate_version)
+    if ask.gates is not None:
+        found.append(waiver.c.gate.in_(ask.gates))
     return found + _between(waiver.c.requested_at, ask)
 
 

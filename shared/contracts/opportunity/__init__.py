@@ -82,7 +82,7 @@ from shared.contracts.opportunity.terms import (
     OwnerAssigned,
     TeamAssigned,
 )
-from shared.contracts.opportunity.waivers import WaiverApproved, WaiverRefused, WaiverRequested
+from shared.contracts.opportunity.waivers import WaiverApproved, WaiverRefused, WaiverRequested, WaiverWithdrawn
 
 __all__ = [
     "CONTRACT",
@@ -176,4 +176,5 @@ __all__ = [
     "WaiverApproved",
     "WaiverRefused",
     "WaiverRequested",
+    "WaiverWithdrawn",
 ]

@@ -25,6 +25,7 @@ Mode = Literal["warn", "control", "stop"]
 Approach = Literal["impossible", "replace", "simplify", "detect", "limit"]
 Expect = Literal["passes", "fires"]
 GrantingRole = Literal["seller", "manager", "executive", "finance", "operations", "integration"]
+LONGEST_WAIVER_DAYS = 90  # unless the authority matrix says otherwise
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$", examples=["price_for_terms"])]
 
 
@@ -115,10 +116,11 @@ class Grant(Part):
 @CONTRACT.event("opportunity.authority_defined", stream="gate_book")
 class AuthorityDefined(Event):
     """A version of the authority matrix: who may grant what up to which amount. `standard_payment_days`: what needs nobody's word;
-    a deal that is paid earlier has better terms."""
+    a deal that is paid earlier has better terms. `longest_waiver_days`: how far ahead a waiver of a gate may end."""
 
     version: int = Field(ge=1)
     standard_payment_days: int = Field(ge=0, le=3_650)
+    longest_waiver_days: int = Field(default=LONGEST_WAIVER_DAYS, ge=1, le=3_650)
     grants: tuple[Grant, ...] = Field(max_length=200)
     effective_from: AwareDatetime
 

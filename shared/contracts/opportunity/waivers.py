@@ -9,12 +9,14 @@ from shared.contracts.opportunity.gates import Key
 
 @CONTRACT.event("opportunity.waiver_requested", stream="waiver")
 class WaiverRequested(Event):
-    """`gate_version`: the one that was in force when it was asked for."""
+    """`gate_version`: the one that was in force when it was asked for. `requested_by`: a login; `requested_by_person`: whose it was
+    then, absent where it was nobody's."""
 
     gate: Key
     gate_version: int = Field(ge=1)
     opportunity_id: EntityId
     requested_by: str
+    requested_by_person: EntityId | None = None
     reason: Text
     expires_at: AwareDatetime
 
@@ -32,3 +34,11 @@ class WaiverApproved(Event):
 class WaiverRefused(Event):
     refused_by: str
     reason: Text
+
+
+@CONTRACT.event("opportunity.waiver_withdrawn", stream="waiver")
+class WaiverWithdrawn(Event):
+    """By the one who asked, before anybody decided."""
+
+    withdrawn_by: str
+    reason: Text | None = None

@@ -7,6 +7,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+import orjson
+
 from services.opportunity.domain.gates.evaluate import ActOn, Gates, rulings_of
 from services.opportunity.domain.opportunity.state import INITIAL, OpportunityState, evolve
 from services.opportunity.domain.process import SalesProcess
@@ -14,7 +16,7 @@ from shared.contracts.event import Event, Recorded
 from shared.contracts.opportunity import Lacking
 
 Processes = Mapping[tuple[str, int], SalesProcess]
-MOST_ROWS = 5_000  # that a result keeps; the figures count all
+MOST_ROWS, MOST_BYTES = 5_000, 4 * 1024 * 1024  # that a result keeps; the figures count all
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Tally:
     passed: Side = field(default_factory=Side)
     rows: list[dict[str, Any]] = field(default_factory=list)
     rows_left_out: int = 0
+    size: int = 0  # bytes of the rows, as JSON
 
     def add(self, opportunity_id: str, met: Sequence[Met], state: OpportunityState) -> None:
         self.looked_at += 1
@@ -93,10 +96,16 @@ class Tally:
         firing = [one for one in met if one.fires]
         (self.fired if firing else self.passed).add(len(firing or met), state)
         for one in firing:
-            if len(self.rows) < MOST_ROWS:
-                self.rows.append(_row(opportunity_id, one, state))
-            else:
-                self.rows_left_out += 1
+            self._keep(_row(opportunity_id, one, state))
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        """The first of them; once one is left out, all that follow are."""
+        size = self.size + len(orjson.dumps(row))
+        if self.rows_left_out or len(self.rows) >= MOST_ROWS or size > MOST_BYTES:
+            self.rows_left_out += 1
+            return
+        self.rows.append(row)
+        self.size = size
 
     def told(self) -> dict[str, Any]:
         """As JSON."""

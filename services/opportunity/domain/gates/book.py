@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -12,12 +12,14 @@ from services.opportunity.domain.commands import Command
 from services.opportunity.domain.gates.rule import faults_of, named
 from shared.contracts.event import Event, Recorded
 from shared.contracts.opportunity import AuthorityDefined, GateDefined, GateRetired, GateRule, Grant, Text
+from shared.contracts.opportunity.gates import LONGEST_WAIVER_DAYS
 from shared.contracts.refusal import Reason, RefusedError, refuse
 from shared.kit.moments import Moment
 
 BOOK = "default"
 RESERVED = frozenset({"backtests", "backtest", "effectiveness", "facts", "firings", "proposals"})  # paths below /gates
 Entry = GateDefined | GateRetired
+Word = TypeVar("Word", bound=Entry | AuthorityDefined)
 
 
 class DefineGate(Command):
@@ -39,6 +41,7 @@ class DefineAuthority(Command):
     """The authority matrix from `effective_from` on, default now."""
 
     standard_payment_days: int = Field(ge=0, le=3_650)
+    longest_waiver_days: int = Field(default=LONGEST_WAIVER_DAYS, ge=1, le=3_650)
     grants: tuple[Grant, ...] = Field(max_length=200)
     effective_from: Moment | None = None
 
@@ -54,11 +57,10 @@ class GateBook:
         return tuple(one for one in self.entries.get(key, ()) if isinstance(one, GateDefined))
 
     def in_force(self, key: str, at: datetime) -> GateDefined | None:
-        """The version that binds who acts at this moment: the last word that has begun to count, unless it has run out."""
-        begun = [one for one in self.entries.get(key, ()) if one.effective_from <= at]
-        if not begun or isinstance(begun[-1], GateRetired):
+        """The version that binds who acts at this moment: the word that began to count last, unless it has run out."""
+        last = _latest(self.entries.get(key, ()), at)
+        if last is None or isinstance(last, GateRetired):
             return None
-        last = begun[-1]
         return None if last.effective_to is not None and last.effective_to <= at else last
 
     def gates(self, at: datetime) -> tuple[GateDefined, ...]:
@@ -66,8 +68,13 @@ class GateBook:
         return tuple(gate for key in sorted(self.entries) if (gate := self.in_force(key, at)) is not None)
 
     def authority(self, at: datetime) -> AuthorityDefined | None:
-        begun = [one for one in self.authorities if one.effective_from <= at]
-        return begun[-1] if begun else None
+        return _latest(self.authorities, at)
+
+
+def _latest(words: Sequence[Word], at: datetime) -> Word | None:
+    """Of those that have begun to count, the one that began last; of several for one moment, the last one said."""
+    begun = [(word.effective_from, order) for order, word in enumerate(words) if word.effective_from <= at]
+    return words[max(begun)[1]] if begun else None
 
 
 def evolve_book(book: GateBook, e: Recorded[Any]) -> GateBook:
@@ -81,7 +88,7 @@ def evolve_book(book: GateBook, e: Recorded[Any]) -> GateBook:
 
 
 def decide_gate(book: GateBook, key: str, command: DefineGate, now: datetime, *, new: bool) -> Sequence[Event]:
-    """Refuses (kind input) with every fault at once; nothing to do when the version in force says the same.
+    """Refuses (kind input) with every fault at once; nothing to do when the version that is in force then says the same.
 
     `new`: refuse a key that is taken; otherwise one that is not.
     """
@@ -94,9 +101,8 @@ def decide_gate(book: GateBook, key: str, command: DefineGate, now: datetime, *,
     faults = [*_bad_key(key), *_timing(begins, command.effective_to, now), *faults_of(command.rule)]
     if faults:
         raise RefusedError(tuple(faults), "input")
-    last = book.entries[key][-1] if versions else None
-    same = isinstance(last, GateDefined) and last.rule == command.rule and last.effective_to == command.effective_to
-    if same and command.effective_from in (None, getattr(last, "effective_from", None)):
+    bound = book.in_force(key, begins)
+    if bound is not None and bound.rule == command.rule and bound.effective_to == command.effective_to:
         return []
     return [
         GateDefined(
@@ -110,15 +116,18 @@ def decide_gate(book: GateBook, key: str, command: DefineGate, now: datetime, *,
 
 
 def decide_retire(book: GateBook, key: str, command: RetireGate, now: datetime) -> Sequence[Event]:
-    """Nothing to do when it is retired already and no later version was defined."""
+    """Also versions that would come into force later are taken back. Nothing to do where none is in force from then on."""
     if key not in book.entries:
         raise unknown_gate(book, key)
     ends = command.effective_from or now
     if faults := tuple(_timing(ends, None, now)):
         raise RefusedError(faults, "input")
-    if isinstance(book.entries[key][-1], GateRetired):
-        return []
-    return [GateRetired(key=key, effective_from=ends, reason=command.reason)]
+    coming = {one.effective_from for one in book.versions(key) if one.effective_from > ends}
+    return [
+        GateRetired(key=key, effective_from=moment, reason=command.reason)
+        for moment in (ends, *sorted(coming))
+        if book.in_force(key, moment) is not None
+    ]
 
 
 def decide_authority(book: GateBook, command: DefineAuthority, now: datetime) -> Sequence[Event]:
@@ -127,14 +136,15 @@ def decide_authority(book: GateBook, command: DefineAuthority, now: datetime) ->
     faults = [*_timing(begins, None, now), *_bad_grants(command.grants)]
     if faults:
         raise RefusedError(tuple(faults), "input")
-    last = book.authorities[-1] if book.authorities else None
+    bound = book.authority(begins)
     said = command.model_dump(exclude={"occurred_at", "effective_from"})
-    if last is not None and last.model_dump(exclude={"version", "effective_from"}) == said:
+    if bound is not None and bound.model_dump(exclude={"version", "effective_from"}) == said:
         return []
     return [
         AuthorityDefined(
             version=len(book.authorities) + 1,
             standard_payment_days=command.standard_payment_days,
+            longest_waiver_days=command.longest_waiver_days,
             grants=command.grants,
             effective_from=begins,
         )

@@ -1,4 +1,4 @@
-"""Leave to pass a gate without what it requires: asked for, approved by another person, refused, run out (R5)."""
+"""Leave to pass a gate without what it requires: asked for by somebody, and how it stands (R5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,24 @@ from services.opportunity.domain.commands import Command
 from services.opportunity.domain.gates.book import GateBook, unknown_gate
 from services.opportunity.domain.opportunity.state import OpportunityState
 from shared.contracts.event import Event, Recorded
-from shared.contracts.opportunity import EntityId, GateWaived, Text, WaiverApproved, WaiverRefused, WaiverRequested
-from shared.contracts.opportunity.gates import Key
+from shared.contracts.opportunity import (
+    EntityId,
+    Text,
+    WaiverApproved,
+    WaiverRefused,
+    WaiverRequested,
+    WaiverWithdrawn,
+)
+from shared.contracts.opportunity.gates import LONGEST_WAIVER_DAYS, Key
 from shared.contracts.refusal import RefusedError, refuse
 from shared.kit.moments import Moment
 
-LONGEST = timedelta(days=90)
-MAY_DECIDE = frozenset({"manager", "executive"})
-Status = Literal["requested", "approved", "refused", "expired"]
+Status = Literal["requested", "approved", "refused", "withdrawn", "expired"]
+Answer = WaiverApproved | WaiverRefused | WaiverWithdrawn
 
 
 class RequestWaiver(Command):
-    """For one gate and one opportunity, until a day that is at most 90 days ahead."""
+    """For one gate and one opportunity, until a day that is no further ahead than the authority matrix says."""
 
     gate: Key
     opportunity_id: EntityId
@@ -39,20 +45,40 @@ class RefuseWaiver(Command):
     reason: Text
 
 
+class WithdrawWaiver(Command):
+    """By the one who asked, as long as nobody has decided."""
+
+    reason: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A login, and who that is: None where the login is nobody's whom we know."""
+
+    login: str
+    person_id: str | None = None
+
+    def asked(self, request: WaiverRequested) -> bool:
+        """Is it the one who asked? A login may change hands, and a person may change logins."""
+        same = self.person_id is not None and self.person_id == request.requested_by_person
+        return same or self.login == request.requested_by
+
+
 @dataclass(frozen=True, slots=True)
 class WaiverState:
-    """`asked` None: there is no such waiver; `answer`: how it was decided, if it was."""
+    """`asked` None: there is no such waiver; `asked_at` in business time; `answer`: how it was decided, if it was."""
 
     asked: WaiverRequested | None = None
-    answer: WaiverApproved | WaiverRefused | None = None
+    asked_at: datetime | None = None
+    answer: Answer | None = None
 
 
 def evolve_waiver(state: WaiverState, e: Recorded[Any]) -> WaiverState:
     match e.event:
         case WaiverRequested():
-            return WaiverState(e.event)
-        case WaiverApproved() | WaiverRefused():
-            return WaiverState(state.asked, e.event)
+            return WaiverState(e.event, e.occurred_at)
+        case WaiverApproved() | WaiverRefused() | WaiverWithdrawn():
+            return WaiverState(state.asked, state.asked_at, e.event)
     return state
 
 
@@ -61,22 +87,25 @@ def status(state: WaiverState, now: datetime) -> Status:
     match state.answer:
         case WaiverRefused():
             return "refused"
+        case WaiverWithdrawn():
+            return "withdrawn"
         case WaiverApproved(expires_at=ends):
             return "approved" if ends > now else "expired"
     return "requested" if state.asked is not None and state.asked.expires_at > now else "expired"
 
 
 def decide_request(
-    command: RequestWaiver, book: GateBook, opportunity: OpportunityState, now: datetime, actor: str
+    command: RequestWaiver, book: GateBook, opportunity: OpportunityState, now: datetime, who: Who
 ) -> Sequence[Event]:
     """Only a gate that can be waived is; not when it is waived at least as long already."""
     version = check_waivable(book, command.gate, opportunity, now)
-    if not now < command.expires_at <= now + LONGEST:
+    longest = longest_days(book, now)
+    if not now < command.expires_at <= now + timedelta(days=longest):
         raise refuse(
             "bad_expiry",
             f"a waiver until {command.expires_at.isoformat()} cannot be given",
             field="expires_at",
-            expected=f"after {now.isoformat()}, at most {LONGEST.days} days ahead",
+            expected=f"after {now.isoformat()}, at most {longest} days ahead",
             kind="input",
         )
     known = opportunity.waivers.get(command.gate)
@@ -92,85 +121,34 @@ def decide_request(
             gate=command.gate,
             gate_version=version,
             opportunity_id=command.opportunity_id,
-            requested_by=actor,
+            requested_by=who.login,
+            requested_by_person=who.person_id,
             reason=command.reason,
             expires_at=command.expires_at,
         )
     ]
 
 
-def decide_approve(
-    state: WaiverState, command: ApproveWaiver, waiver_id: str, now: datetime, actor: str, roles: frozenset[str]
-) -> tuple[Sequence[Event], Sequence[Event]]:
-    """(for the waiver, for its opportunity). Nothing to do for whoever has approved it already."""
-    asked = _decidable(state, now, actor, roles, WaiverApproved, state.answer)
-    if asked is None:
-        return (), ()
-    ends = command.expires_at or asked.expires_at
-    if not now < ends <= asked.expires_at:
+def longest_days(book: GateBook, now: datetime) -> int:
+    """How far ahead a waiver may end, by the authority matrix in force."""
+    matrix = book.authority(now)
+    return LONGEST_WAIVER_DAYS if matrix is None else matrix.longest_waiver_days
+
+
+def said_at(said: datetime | None, now: datetime, first: datetime, what: str) -> datetime:
+    """The business time of a word on a waiver: as it was said, not before `first`, when `what` was. Where nothing was said it is
+    now, or `first` by a clock that is a little ahead."""
+    if said is None:
+        return max(now, first)
+    if said < first:
         raise refuse(
-            "bad_expiry",
-            f"it was asked for until {asked.expires_at.isoformat()}",
-            field="expires_at",
-            expected=f"after {now.isoformat()}, no later than that",
+            "out_of_order",
+            f"{said.isoformat()} lies before {first.isoformat()}, when {what}",
+            field="occurred_at",
+            expected=f"{first.isoformat()} or later",
             kind="input",
         )
-    approved = WaiverApproved(approved_by=actor, expires_at=ends, note=command.note)
-    waived = GateWaived(
-        waiver_id=waiver_id,
-        gate=asked.gate,
-        requested_by=asked.requested_by,
-        approved_by=actor,
-        reason=asked.reason,
-        expires_at=ends,
-    )
-    return (approved,), (waived,)
-
-
-def decide_refuse(
-    state: WaiverState, command: RefuseWaiver, now: datetime, actor: str, roles: frozenset[str]
-) -> Sequence[Event]:
-    """Nothing to do for whoever has refused it already."""
-    asked = _decidable(state, now, actor, roles, WaiverRefused, state.answer)
-    return () if asked is None else (WaiverRefused(refused_by=actor, reason=command.reason),)
-
-
-def _decidable(
-    state: WaiverState,
-    now: datetime,
-    actor: str,
-    roles: frozenset[str],
-    kind: type[WaiverApproved | WaiverRefused],
-    answer: WaiverApproved | WaiverRefused | None,
-) -> WaiverRequested | None:
-    """What was asked for, if this person may decide on it now; None: this person has decided so already."""
-    if state.asked is None:
-        raise refuse("not_found", "there is no such waiver", kind="missing")
-    if not roles & MAY_DECIDE:
-        raise refuse(
-            "role_missing",
-            "a waiver is decided by a manager or an executive",
-            expected=f"one of the roles {', '.join(sorted(MAY_DECIDE))}",
-            kind="forbidden",
-        )
-    if actor == state.asked.requested_by:
-        raise refuse(
-            "own_request",
-            "nobody decides on their own request",
-            expected="another manager or executive who sees the opportunity",
-            kind="forbidden",
-        )
-    if answer is not None:
-        by = answer.approved_by if isinstance(answer, WaiverApproved) else answer.refused_by
-        if isinstance(answer, kind) and by == actor:
-            return None
-        word = "approved" if isinstance(answer, WaiverApproved) else "refused"
-        raise refuse("decided_already", f"{by} has {word} it", expected="a new request")
-    if status(state, now) == "expired":
-        raise refuse(
-            "waiver_expired", f"it was asked for until {state.asked.expires_at.isoformat()}", expected="a new request"
-        )
-    return state.asked
+    return said
 
 
 def check_waivable(book: GateBook, key: str, opportunity: OpportunityState, now: datetime) -> int:

@@ -12,7 +12,7 @@ from services.opportunity.backtesting.run import Ask
 from services.opportunity.domain.gates.defaults import DEFAULT_GATES
 from shared.kit.ids import new_id
 from tests.services.opportunity.api.house import House, done, got, refused
-from tests.services.opportunity.api.test_gates import CNY, SKIP, rule
+from tests.services.opportunity.api.test_gates import CNY, SKIP, gated, rule
 
 
 async def ended(client: httpx.AsyncClient, answer: httpx.Response) -> dict[str, Any]:
@@ -98,7 +98,8 @@ async def test_one_whose_process_died_says_so(house: House) -> None:
         try:
             await asyncio.gather(*start._watched)
             await connection.execute(
-                "UPDATE backtest.run SET finished_at = NULL, result = NULL, beat_at = now() - interval '1 minute'"
+                "UPDATE backtest.trial SET ended = NULL, finished_at = NULL, result = NULL,"
+                " beat_at = now() - interval '1 minute'"
                 " WHERE id = $1",
                 answer.json()["id"],
             )
@@ -112,10 +113,79 @@ async def test_one_that_failed_says_why_and_not_how_one_gets_in(house: House) ->
     astray = replace(backend, dsn="postgresql://somebody:whose-password@nowhere.invalid/postgres")
     rule_tried = DEFAULT_GATES["win_on_record"].rule
     run_id = new_id()
-    await start.start(astray, run_id, Ask.of(rule_tried, backend.calendar), "operator", backend.clock.now())
+    await start.start(astray, run_id, {}, Ask.of(rule_tried, backend.calendar), "operator", backend.clock.now())
     await asyncio.gather(*start._watched)
     async with house.client() as client:
         found = await got(client, f"/gates/backtests/{run_id}")
     assert (found["status"], found["result"]) == ("failed", None)
     assert "its process ended with 1" in found["error"]
     assert "whose-password" not in found["error"]
+
+
+async def test_a_retry_finds_the_same_one_when_the_gate_has_changed_since(house: House) -> None:
+    async with house.client() as client:
+        key, _ = await gated(house, client)
+        first = await client.post("/gates/backtests", json={"gate": key}, headers={"Idempotency-Key": key})
+        await done(client, f"/gates/{key}/versions", {"rule": rule(key, mode="stop")}, status=201)
+        again = await client.post("/gates/backtests", json={"gate": key}, headers={"Idempotency-Key": key})
+        assert (again.status_code, again.headers["Location"]) == (202, first.headers["Location"]), again.text
+        assert (again.json()["id"], again.json()["version"]) == (first.json()["id"], 1)
+        other = await client.post(
+            "/gates/backtests", json={"gate": key, "version": 1}, headers={"Idempotency-Key": key}
+        )
+        assert other.status_code == 422
+        await ended(client, first)
+
+
+async def test_they_are_listed_page_by_page_without_their_rows(house: House) -> None:
+    marker = "g" + new_id().hex[-12:]
+    async with house.client() as client:
+        for _ in range(3):
+            await skipped(house, client, marker)
+        tried = [await ended(client, await client.post("/gates/backtests", json={"rule": rule(marker)})) for _ in "12"]
+        first = await got(client, "/gates/backtests", limit=1)
+        second = await got(client, "/gates/backtests", limit=1, cursor=first["next_cursor"])
+        assert [one["id"] for one in (*first["items"], *second["items"])] == [one["id"] for one in tried[::-1]]
+        drill = tried[0]["result"]["drill"]
+        rows = await got(client, drill)
+        half = await got(client, drill, limit=2, outcome="open")
+        rest = await got(client, drill, limit=2, outcome="open", cursor=half["next_cursor"])
+    assert (len(rows["items"]), rows["left_out"]) == (3, 0)
+    assert [*half["items"], *rest["items"]] == rows["items"]
+
+
+async def test_one_that_goes_on_when_the_service_stops_is_broken_off(house: House) -> None:
+    backend, run_id = house.service.backend, new_id()
+    tried = Ask.of(DEFAULT_GATES["win_on_record"].rule, backend.calendar)
+    connection = await asyncpg.connect(backend.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE store.event IN ACCESS EXCLUSIVE MODE")  # it waits for this
+            await start.start(backend, run_id, {}, tried, "operator", backend.clock.now())
+            await waiting(connection)
+            await start.stop_all(backend.engine)
+        assert not start._watched
+    finally:
+        await connection.close()
+    async with house.client() as client:
+        found = await got(client, f"/gates/backtests/{run_id}")
+    assert (found["status"], found["error"]) == ("broken_off", start.STOPPED)
+
+
+async def waiting(connection: "asyncpg.Connection[Any]") -> None:
+    """Until the process of a back-test waits for a lock."""
+    asks = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'keyfold-backtest' AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(60):
+        while not await connection.fetchval(asks):
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
+
+
+async def test_one_that_has_not_begun_when_the_service_stops_is_broken_off_too(house: House) -> None:
+    backend, run_id = house.service.backend, new_id()
+    tried = Ask.of(DEFAULT_GATES["win_on_record"].rule, backend.calendar)
+    await start.start(backend, run_id, {}, tried, "operator", backend.clock.now())
+    await start.stop_all(backend.engine)
+    async with house.client() as client:
+        assert (await got(client, f"/gates/backtests/{run_id}"))["status"] == "broken_off"

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 
+from shared.contracts.opportunity import GateStopped
 from shared.kit.ids import new_id
 from tests.services.opportunity.api.house import NOTE, House, done, got, refused
 
@@ -25,6 +26,10 @@ def rule(marker: str, **fields: Any) -> dict[str, Any]:
         "requires": {"fact": "amount", "test": "known"},
         "mode": "control",
         "message": {"en": "Say what it is worth first", "zh": "请先填写金额"},
+        "proofs": [
+            {"name": "no amount", "facts": {"flags": [marker]}, "expect": "fires"},
+            {"name": "an amount", "facts": {"flags": [marker], "amount": CNY}, "expect": "passes"},
+        ],
         **fields,
     }
 
@@ -32,7 +37,7 @@ def rule(marker: str, **fields: Any) -> dict[str, Any]:
 async def gated(house: House, client: httpx.AsyncClient, **fields: Any) -> tuple[str, str]:
     """(the key of a new gate, an opportunity of Ann's that it is about)."""
     marker = "g" + new_id().hex[-12:]
-    said = {name: fields.pop(name) for name in list(fields) if name in ("mode", "level", "proofs")}
+    said = {name: fields.pop(name) for name in list(fields) if name in ("mode", "guards", "requires", "proofs")}
     await done(client, "/gates", {"key": marker, "rule": rule(marker, **said)}, status=201)
     opened = await house.opened(client, owner_id=house.ids["ann"], **fields)
     await done(client, f"/opportunities/{opened}/flags", {"flags": [marker]})
@@ -51,7 +56,7 @@ async def test_the_default_book_is_there(house: House) -> None:
     assert "price_for_terms" in [item["key"] for item in listed["items"]]
     assert all(item["latest"]["failing_proofs"] == [] for item in listed["items"])
     assert chinese.json()["label"] == "降价须换取更好的付款条件"
-    assert (matrix["in_force"], matrix["versions"][0]["standard_payment_days"]) == (1, 30)
+    assert (matrix["in_force"], matrix["items"][0]["standard_payment_days"]) == (1, 30)
 
 
 async def test_a_gate_is_refused_whole_with_every_fault(house: House) -> None:
@@ -80,8 +85,10 @@ async def test_versions_follow_each_other_and_one_is_retired(house: House) -> No
         await refused(await client.post(f"/opportunities/{opened}/skips", json=SKIP), 409, "gate_stop")
         await done(client, f"/gates/{key}/retirement", {"reason": "The matrix covers it"})
         page = await got(client, f"/gates/{key}")
-        assert [one["force"]["code"] for one in page["versions"]] == ["ended", "ended"]
-        assert (page["in_force"], page["retirements"][0]["reason"]) == (None, "The matrix covers it")
+        versions, retired = await got(client, page["versions_drill"]), await got(client, page["retirements_drill"])
+        assert [(one["version"], one["force"]["code"]) for one in versions["items"]] == [(2, "ended"), (1, "ended")]
+        assert (page["in_force"], page["latest"]["version"], page["versions"], page["retirements"]) == (None, 2, 2, 1)
+        assert [one["reason"] for one in retired["items"]] == ["The matrix covers it"]
         assert types(await done(client, f"/opportunities/{opened}/skips", SKIP)) == ["stage_skipped"]
 
 
@@ -113,7 +120,63 @@ async def test_what_was_stopped_is_on_record_once_and_not_when_only_tried(house:
         await refused(await client.post(path, json={**SKIP, "stage": 5}), 409, "wrong_stage_order")
         facts = await house.service.backend.store.load(f"opportunity-{opened}")
     stopped = [fact.event for fact in facts if fact.event.type_name == "opportunity.gate_stopped"]
-    assert [(one.gate, one.act, one.mode) for one in stopped] == [(key, "stage_skipped", "control")] * 2  # type: ignore[attr-defined]
+    assert [(one.gate, one.act, one.mode) for one in stopped] == [(key, "stage_skipped", "control")]  # type: ignore[attr-defined]
+
+
+async def stops(house: House, opened: str) -> list[Any]:
+    facts = await house.service.backend.store.load(f"opportunity-{opened}")
+    return [fact for fact in facts if isinstance(fact.event, GateStopped)]
+
+
+async def test_the_same_stop_is_told_again_and_recorded_once_until_something_else_happens(house: House) -> None:
+    async with house.client() as client, house.client("ann", "seller") as ann:
+        _, opened = await gated(house, client)
+        path = f"/opportunities/{opened}/skips"
+        for _ in range(3):
+            await refused(await client.post(path, json=SKIP), 409, "gate_control")
+        for _ in range(2):
+            await refused(await ann.post(path, json=SKIP), 409, "gate_control")
+        await refused(await client.post(path, json=SKIP), 409, "gate_control")
+        assert [fact.actor for fact in await stops(house, opened)] == ["operator", "ann"]
+        await done(client, f"/opportunities/{opened}/comments", {"text": "The customer calls daily"})
+        await refused(await client.post(path, json=SKIP), 409, "gate_control")
+    assert len(await stops(house, opened)) == 3
+
+
+async def test_no_key_of_a_caller_hides_a_stop(house: House) -> None:
+    """Whatever keys they choose, and whatever else they sent under the same one."""
+    async with house.client() as client:
+        _, opened = await gated(house, client)
+        comment = {"text": "The customer calls daily"}
+        path, key = f"/opportunities/{opened}/skips", new_id().hex
+        for taken in (f"{key}/gates", f"gates/{key}"):
+            await client.post(f"/opportunities/{opened}/comments", json=comment, headers={"Idempotency-Key": taken})
+        for reason in ("A framework agreement", "No framework agreement"):
+            body = {**SKIP, "reason": reason}
+            answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
+            await refused(answer, 409, "gate_control")
+    assert len(await stops(house, opened)) == 1
+
+
+async def test_a_refusal_speaks_the_language_of_the_caller(house: House) -> None:
+    async with house.client() as client:
+        key, opened = await gated(house, client)
+        chinese = {"Accept-Language": "zh-CN"}
+        answer = await client.post(f"/opportunities/{opened}/skips", json=SKIP, headers=chinese)
+        problem = await refused(answer, 409, "gate_control")
+        assert problem["detail"] == f"请先填写金额（防错规则 {key} 第 1 版，跳过阶段（第 1 阶段）：金额未登记）"
+        assert problem["errors"][0]["expected"] == f'金额已登记；或由他人批准的豁免：POST /waivers，"gate": "{key}"'
+        less = {"fact": "amount", "test": "below", "value": {"minor": 1, "currency": "CNY"}}
+        small = rule(key, requires=less, mode="stop", proofs=[
+            {"name": "large", "facts": {"flags": [key], "amount": CNY}, "expect": "fires"},
+            {"name": "none", "facts": {}, "expect": "passes"},
+        ])  # fmt: skip
+        await done(client, f"/gates/{key}/versions", {"rule": small}, status=201)
+        await done(client, f"/opportunities/{opened}/amount", {"amount": CNY})
+        answer = await client.post(f"/opportunities/{opened}/skips", json=SKIP, headers=chinese)
+        [fault] = (await refused(answer, 409, "gate_stop"))["errors"]
+        assert "金额为 100,000.00 CNY" in fault["message"]
+        assert fault["expected"] == "金额小于 0.01 CNY；否则任何人不得通过"
 
 
 async def test_a_warning_shows_in_a_dry_run_and_stays_on_record(house: House) -> None:
@@ -141,13 +204,18 @@ async def test_several_steps_are_held_to_the_gates_together(house: House) -> Non
 async def test_what_another_system_says_meets_no_gate(house: House) -> None:
     async with house.client() as client:
         stop = {"names": {"en": "x"}, "guards": [{"act": "stage_completed", "stages": [1]}], "mode": "stop",
-                "requires": {"fact": "amount", "test": "above", "value": CNY}, "message": {"en": "Never"}}  # fmt: skip
+                "requires": {"fact": "amount", "test": "above", "value": CNY}, "message": {"en": "Never"},
+                "proofs": [{"name": "small", "facts": {"amount": CNY}, "expect": "fires"},
+                           {"name": "large", "facts": {"amount": {**CNY, "minor": 100_000_01}}, "expect": "passes"},
+                           ]}  # fmt: skip
         key = "g" + new_id().hex[-12:]
         await done(client, "/gates", {"key": key, "rule": stop}, status=201)
         try:
-            opened = await house.opened(client)
             body = {"completed_stage": 2, "note": "It stood there"}
-            assert "gate_stopped" not in types(await done(client, f"/opportunities/{opened}/progress", body))
+            known = await house.opened(client, external_ids={"crm": key})
+            assert "stage_completed" in types(await done(client, f"/opportunities/{known}/progress", body))
+            ours = await house.opened(client)
+            await refused(await client.post(f"/opportunities/{ours}/progress", json=body), 409, "gate_stop")
         finally:
             await done(client, f"/gates/{key}/retirement", {"reason": "The test is over"})
 
@@ -178,6 +246,56 @@ async def test_beyond_ones_authority_it_is_forbidden(house: House) -> None:
     assert granted["events"][0]["data"]["granted_as"] == "manager"
 
 
+async def test_the_matrix_binds_a_lower_amount_and_a_contract_too(house: House) -> None:
+    less = {"minor": 90_000_00, "currency": "CNY"}
+    async with house.client("ann", "seller") as ann, house.client("lin", "manager") as lin:
+        system = "s" + new_id().hex[-12:]
+        opened = await house.opened(ann, amount=CNY, external_ids={system: "1"})
+        await done(ann, f"/opportunities/{opened}/concessions", DISCOUNT)
+        await refused(await ann.post(f"/opportunities/{opened}/amount", json={"amount": less}), 403, "over_authority")
+        put, said = f"/opportunities/by-external/{system}/1", {"name": "Bottling line", "amount": less}
+        await refused(await ann.put(put, json=said), 403, "over_authority")
+        answer = await done(lin, f"/opportunities/{opened}/amount", {"amount": less})
+        assert types(answer) == ["amount_reduced", "concession_granted", "gate_warned"]
+        page = await got(lin, f"/opportunities/{opened}")
+        [price] = [one for one in page["concessions"] if one["kind"]["code"] == "price"]
+        assert (price["reduction_bp"], price["reason"], price["granted_as"]) == (1_000, None, "manager")
+    async with house.client("crm", "integration") as crm:
+        cheap = {"minor": 1, "currency": "CNY"}
+        elsewhere = await crm.put(put, json={**said, "amount": cheap})
+        assert types(elsewhere.json()) == ["amount_reduced"]
+
+
+async def test_a_price_that_a_gate_stops_by_another_systems_id_is_on_record(house: House) -> None:
+    async with house.client() as client, house.client("lin", "manager") as lin:
+        system = "s" + new_id().hex[-12:]
+        key, opened = await gated(
+            house,
+            client,
+            guards=[{"act": "price"}],
+            requires={"fact": "payment_days", "test": "known"},
+            proofs=[],
+            mode="warn",
+            amount=CNY,
+            external_ids={system: "1"},
+        )
+        strict = rule(
+            key,
+            guards=[{"act": "price"}],
+            requires={"fact": "payment_days", "test": "known"},
+            proofs=[
+                {"name": "no word", "facts": {"flags": [key]}, "expect": "fires"},
+                {"name": "prepaid", "facts": {"flags": [key], "payment_days": 0}, "expect": "passes"},
+            ],
+        )
+        await done(client, f"/gates/{key}/versions", {"rule": strict}, status=201)
+        await done(client, f"/opportunities/{opened}/concessions", DISCOUNT)
+        less = {"name": "Bottling line", "amount": {"minor": 90_000_00, "currency": "CNY"}}
+        await refused(await lin.put(f"/opportunities/by-external/{system}/1", json=less), 409, "gate_control")
+    [stop] = await stops(house, opened)
+    assert (stop.actor, stop.event.gate, stop.event.act) == ("lin", key, "price")
+
+
 async def test_finance_grants_terms_of_payment_and_changes_nothing_else(house: House) -> None:
     async with house.client("ann", "seller") as ann, house.client("frank", "finance") as finance:
         opened = await house.opened(ann, amount=CNY)
@@ -191,7 +309,7 @@ async def test_finance_grants_terms_of_payment_and_changes_nothing_else(house: H
 
 async def test_a_new_matrix_counts_at_once(wild_house: House) -> None:
     async with wild_house.client() as client, wild_house.client("ann", "seller") as ann:
-        [old] = (await got(client, "/authority"))["versions"]
+        [old] = (await got(client, "/authority"))["items"]
         less = {
             "standard_payment_days": old["standard_payment_days"],
             "grants": [one for one in old["grants"] if one["role"] != "seller"],
@@ -223,12 +341,17 @@ async def test_a_recurring_anomaly_proposes_a_gate(house: House) -> None:
         for _ in range(3):  # the customer already tenders, and we have not begun
             opened = await house.opened(client)
             await done(client, f"/opportunities/{opened}/buying-stage", {"stage": 5, "evidence": NOTE})
+        ahead = await house.opened(client, external_ids={"crm": new_id().hex})
+        await done(client, f"/opportunities/{ahead}/progress", {"completed_stage": 6, "note": "It stood there"})
+        await done(client, f"/opportunities/{ahead}/buying-stage", {"stage": 1, "evidence": NOTE})
         found = {one["key"]: one for one in (await got(client, "/gates/proposals"))["items"]}
         proposed = found["after_behind"]
         assert proposed["count"] >= 3
         assert (proposed["anomaly"]["code"], proposed["defined"]) == ("out_of_sync", False)
         shown = await got(client, proposed["drill"])
         assert {item["code"]["code"] for item in shown["items"]} == {"out_of_sync"}
+        assert len(shown["items"]) == proposed["count"]
+        assert ahead not in [item["opportunity"]["id"] for item in shown["items"]]
         tried = await client.post(
             "/gates", json={"key": proposed["key"], "rule": proposed["rule"]}, params={"dry_run": True}
         )

@@ -6,11 +6,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from shared.contracts.account import PersonChanged, PersonJoined
+from shared.contracts.event import Recorded
+from shared.eventstore.aggregate import Aggregate
+from shared.eventstore.commands import CommandContext, Work
+from shared.eventstore.types import JsonObject
 from shared.kit.ids import new_id
+from shared.web.commanding import furthest, token_of
 from tests.services.opportunity.api.house import NOTE, House, done, got, refused
 from tests.services.opportunity.api.test_gates import CNY, SKIP, gated, types
 
 SOON = timedelta(days=7)
+PEOPLE: Aggregate[None] = Aggregate("person", None, lambda state, _: state)
 
 
 async def asking(house: House, client: httpx.AsyncClient, gate: str, opportunity: str) -> str:
@@ -112,8 +119,8 @@ async def test_the_list_is_turned_page_by_page_newest_first(house: House) -> Non
 async def test_the_report_counts_and_opens_into_its_rows(house: House) -> None:
     async with house.client() as client, house.client("lin", "manager") as lin:
         gate, opened = await gated(house, client)
-        for _ in range(2):
-            await refused(await client.post(f"/opportunities/{opened}/skips", json=SKIP), 409, "gate_control")
+        for who in (client, lin):
+            await refused(await who.post(f"/opportunities/{opened}/skips", json=SKIP), 409, "gate_control")
         waiver = await asking(house, client, gate, opened)
         lin.headers["Keyfold-Position"] = client.headers["Keyfold-Position"]
         await done(lin, f"/waivers/{waiver}/approval", {})
@@ -140,8 +147,9 @@ async def test_the_report_counts_and_opens_into_its_rows(house: House) -> None:
         assert len(stopped) == 2
         rows = await drilled(client, ended["drill"])
         assert [(row["opportunity"]["id"], row["verdict"]["code"], row["actor"]) for row in rows] == [
-            (opened, "stopped", "operator")
-        ] * 2
+            (opened, "stopped", "lin"),
+            (opened, "stopped", "operator"),
+        ]
         assert [(one["approved_by"], one["firings"]) for one in told["waived_by"]] == [("lin", 1)]
         [asked] = told["waivers"]
         assert (asked["status"]["code"], asked["count"]) == ("approved", 1)
@@ -160,3 +168,77 @@ async def test_the_report_is_over_what_one_may_see(house: House) -> None:
         [told] = (await got(olga, "/gates/effectiveness", gate=gate))["items"]
         assert all(one["firings"] == 0 for one in told["effects"])
         assert (await got(olga, "/gates/firings", gate=gate))["items"] == []
+
+
+async def test_only_one_of_our_people_decides(house: House) -> None:
+    async with house.client() as operator, house.client("lin", "manager") as lin:
+        gate, opened = await gated(house, operator)
+        waiver = await asking(house, lin, gate, opened)
+        operator.headers["Keyfold-Position"] = lin.headers["Keyfold-Position"]
+        assert await pending(operator, gate) == []
+        for path, body in (("approval", {}), ("refusal", {"reason": "no"})):
+            await refused(await operator.post(f"/waivers/{waiver}/{path}", json=body), 403, "unknown_person")
+
+
+async def test_a_person_with_another_login_does_not_decide_on_their_own_request(house: House) -> None:
+    person = await house.tell("person", "zoe", PersonJoined(name="zoe", subject="zoe"))
+    await house.team("north", person, person)
+    async with house.client() as operator, house.client("zoe", "manager") as zoe:
+        gate, opened = await gated(house, operator)
+        await done(operator, f"/opportunities/{opened}/owner", {"owner_id": person})
+        waiver = await asking(house, zoe, gate, opened)
+        await renamed(house, person, "zoe.new")
+        async with house.client("zoe.new", "manager") as again:
+            position = {"Keyfold-Position": f"{house.position},{zoe.headers['Keyfold-Position']}"}
+            listed = await again.get("/waivers", params={"gate": gate}, headers=position)
+            waiting = await again.get("/waivers", params={"gate": gate, "pending_for": "me"}, headers=position)
+            assert [item["id"] for item in listed.json()["items"]] == [waiver]
+            assert waiting.json()["items"] == []
+            await refused(await again.post(f"/waivers/{waiver}/approval", json={}), 403, "own_request")
+
+
+async def renamed(house: House, person: str, subject: str) -> None:
+    """Gives a person another login."""
+
+    async def decide(work: Work) -> JsonObject:
+        await work.state(PEOPLE, person)
+        work.append(PEOPLE, person, PersonChanged(name="zoe", subject=subject))
+        return {}
+
+    backend = house.accounts.backend
+    outcome = await backend.commands.run(CommandContext("house", backend.clock.now(), new_id()), {}, decide)
+    recorded = [event for event in outcome.events if isinstance(event, Recorded)]
+    house.position = furthest([house.position, token_of("account", recorded) or house.position]) or ""
+
+
+async def test_what_became_of_a_deal_handed_over_does_not_show(house: House) -> None:
+    async with house.client() as operator, house.client("ann", "seller") as ann:
+        gate, opened = await gated(house, operator, name="Before")
+        waiver = await asking(house, ann, gate, opened)
+        shown = await got(ann, f"/waivers/{waiver}")
+        assert (shown["opportunity"]["name"], shown["owner"]["id"]) == ("Before", house.ids["ann"])
+        await done(operator, f"/opportunities/{opened}/owner", {"owner_id": house.ids["olga"]})
+        await done(operator, f"/opportunities/{opened}/name", {"name": "Afterwards"})
+        ann.headers["Keyfold-Position"] = operator.headers["Keyfold-Position"]
+        shown = await got(ann, f"/waivers/{waiver}")
+        assert (shown["opportunity"], shown["owner"], shown["outcome"]) == ({"id": opened, "name": None}, None, None)
+        [told] = (await got(ann, "/gates/effectiveness", gate=gate))["items"]
+        [asked] = told["waivers"]
+        rows = await drilled(ann, asked["drill"])
+        assert (asked["count"], [row["id"] for row in rows]) == (1, [waiver])
+
+
+async def test_whoever_asked_withdraws_it(house: House) -> None:
+    async with house.client() as operator, house.client("ann", "seller") as ann, house.client("lin", "manager") as lin:
+        gate, opened = await gated(house, operator)
+        waiver = await asking(house, ann, gate, opened)
+        path = f"/waivers/{waiver}/withdrawal"
+        await refused(await lin.post(path, json={}), 403, "not_your_request")
+        await done(ann, path, {"reason": "They signed"})
+        shown = await got(ann, f"/waivers/{waiver}")
+        assert (shown["status"]["code"], shown["decided_by"], shown["note"]) == ("withdrawn", "ann", "They signed")
+        lin.headers["Keyfold-Position"] = ann.headers["Keyfold-Position"]
+        assert await pending(lin, gate) == []
+        listed = await got(lin, "/waivers", gate=gate, status="withdrawn")
+        assert [item["id"] for item in listed["items"]] == [waiver]
+        await refused(await lin.post(f"/waivers/{waiver}/approval", json={}), 409, "decided_already")

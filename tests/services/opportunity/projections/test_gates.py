@@ -17,6 +17,7 @@ from shared.contracts.opportunity import (
     WaiverApproved,
     WaiverRefused,
     WaiverRequested,
+    WaiverWithdrawn,
 )
 from shared.projections.definition import Projection
 from shared.testing.given import START
@@ -39,6 +40,7 @@ def written() -> Ledger:
     for number, answer in (
         (7, WaiverApproved(approved_by="lin", expires_at=UNTIL - timedelta(days=1), note="until then")),
         (8, WaiverRefused(refused_by="mei", reason="no")),
+        (10, WaiverWithdrawn(withdrawn_by="ann", reason="signed")),
         (9, None),
     ):
         asked = WaiverRequested(
@@ -66,6 +68,7 @@ async def test_what_gates_did_and_who_answered_for_it(database: str) -> None:
         ("approved", "lin", "until then", UNTIL - timedelta(days=1)),
         ("refused", "mei", "no", UNTIL),
         (None, None, None, UNTIL),
+        ("withdrawn", "ann", "signed", UNTIL),
     ]
 
 

@@ -4,6 +4,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import orjson
+import pytest
+
+from services.opportunity.domain.gates import backtest
 from services.opportunity.domain.gates.backtest import MOST_ROWS, Tally, replay
 from services.opportunity.domain.gates.evaluate import Gates
 from services.opportunity.domain.opportunity.outcome import Lose
@@ -92,3 +96,14 @@ def test_the_figures_count_what_the_rows_leave_out() -> None:
     for _ in range(MOST_ROWS + 2):
         tally.add("x", met, state)
     assert (len(tally.rows), tally.rows_left_out, tally.fired.acts) == (MOST_ROWS, 2, MOST_ROWS + 2)
+
+
+def test_what_is_kept_of_the_rows_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    gates = Gates(book(defined()), LATER)
+    met, state = replay(on_record(ALL_DONE, win()), PROCESSES, gates, None, None)
+    tally = Tally()
+    tally.add("x", met, state)
+    monkeypatch.setattr(backtest, "MOST_BYTES", 2 * len(orjson.dumps(tally.rows[0])))
+    for _ in range(3):
+        tally.add("x", met, state)
+    assert (len(tally.rows), tally.rows_left_out, tally.fired.acts) == (2, 2, 4)
