@@ -21,6 +21,7 @@ Errors are RFC 9457 problems.
 """
 
 
+_TAGS = {"history": "Every event of the service.", "operations": "Whether it runs, and how."}
 PROBLEM_CONTENT = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -64,6 +65,7 @@ def describe(service: Service, *, root_path: str = "") -> FastAPI:
         version=VERSION,
         description=DESCRIPTION.format(description=service.description),
         root_path=root_path,
+        openapi_tags=[{"name": name, "description": about} for name, about in {**service.tags, **_TAGS}.items()],
         separate_input_output_schemas=False,
         redirect_slashes=False,  # a thing has one address
     )

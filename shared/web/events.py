@@ -50,8 +50,9 @@ class EventPage(BaseModel):
 async def events(
     backend: BackendNow,
     after: Annotated[int, Query(ge=0, le=2**62, description="the position after which to begin")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Events of a page.")] = 100,
 ) -> EventPage:
+    """For whoever keeps a copy: everything after a position, for ever, the same each time."""
     head = await backend.store.head()
     items = [_item(envelope) for envelope in await backend.store.envelopes(after, limit)]
     if not items:

@@ -24,11 +24,13 @@ log = structlog.get_logger(__name__)
 
 @router.get("/healthz", summary="The process is alive")
 async def healthz() -> dict[str, str]:
+    """The process runs."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", summary="Requests can be answered", responses={503: {"description": "not now"}})
 async def readyz(request: Request, backend: BackendNow) -> JSONResponse:
+    """It can answer: what it needs is there, and it is not about to stop. Else 503."""
     return readiness_response({backend.service.name: await readiness(backend, request.app.state.draining)})
 
 
@@ -76,6 +78,7 @@ async def _checks(backend: Backend) -> dict[str, str]:
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics(request: Request, backend: BackendNow) -> Response:
+    """For Prometheus."""
     figures: Metrics = request.app.state.metrics
     await measure(figures, backend)
     return Response(figures.text(), media_type=CONTENT_TYPE)

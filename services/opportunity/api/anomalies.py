@@ -24,10 +24,10 @@ from shared.kit.money import Money
 from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import PROBLEMS
 from shared.web.language import label
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.reading import PlainText
 
-router = APIRouter(tags=["deal control"], dependencies=[MAY_READ])
+router = APIRouter(tags=["pipeline"], dependencies=[MAY_READ])
 _NO_STAGE = ("", "")
 
 
@@ -35,13 +35,13 @@ class AnomaliesQuery(Selection):
     """Filters narrow opportunities. What is about a person is left out under any of them but `owner` and `team`, for it is about
     all of the person's opportunities; `team` then means people who are in it."""
 
-    code: list[AnomalyCode] = Field(default=[], max_length=6)
+    code: list[AnomalyCode] = Field(default=[], max_length=6, description="What is abnormal; default: anything.")
     limits_version: int | None = Field(
         default=None, ge=1, le=2**31 - 1, description="Of the limits; default the latest."
     )
     sort: SortBy = Field(default="since", description="What has lasted longest first; `-since`: the newest first.")
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class AnomalyItem(BaseModel):
@@ -87,6 +87,7 @@ class AnomalyList(Page[AnomalyRow]):
 
 @router.get("/pipeline/anomalies", summary="What is abnormal", operation_id="anomalies", responses=PROBLEMS)
 async def list_anomalies(ask: Annotated[AnomaliesQuery, Query()], asking: AskingNow) -> AnomalyList:
+    """Each with its cause in words, the limit, the value, and since when; limits are data under `/anomaly-limits`."""
     limits = await limits_in_force(asking, ask.limits_version)
     view = await asking.view(ask)
     question = ["anomalies", limits.version, ask.model_dump(mode="json", exclude={"cursor", "limit"})]

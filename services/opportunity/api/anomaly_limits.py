@@ -26,7 +26,7 @@ from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import ANSWERS, PROBLEMS, Commanding, etag
 from shared.web.reading import reading
 
-router = APIRouter(tags=["deal control"])
+router = APIRouter(tags=["pipeline"])
 Connection = Annotated[AsyncConnection, Depends(reading(deal_control), scope="function")]
 _EXAMPLE = {"the first limits": {"value": DEFAULT_LIMITS.model_dump(mode="json", exclude={"occurred_at"})}}
 
@@ -65,6 +65,7 @@ class LimitsVersions(BaseModel):
     responses=PROBLEMS,
 )
 async def latest(connection: Connection, response: Response) -> LimitsVersion:
+    """From when on an opportunity is abnormal, as it is said now."""
     rows = await _versions(connection)
     response.headers.update(etag(len(rows)))
     return _version(rows[-1])
@@ -78,6 +79,7 @@ async def latest(connection: Connection, response: Response) -> LimitsVersion:
     responses=PROBLEMS,
 )
 async def versions(connection: Connection) -> LimitsVersions:
+    """All of them, the oldest first."""
     return LimitsVersions(items=[_version(row) for row in await _versions(connection)])
 
 

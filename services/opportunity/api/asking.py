@@ -42,7 +42,7 @@ StageAsked = Annotated[str, Field(pattern="^([1-9]|[1-3][0-9]|40|[a-z][a-z0-9_-]
 CurrencyOrNone = Annotated[str, AfterValidator(_currency), Field(pattern="^(none|[A-Z]{3})$", examples=["CNY"])]
 _MOMENT = "A day (its end, by the business calendar) or a moment; default now."
 _SEVERAL = 100
-_WHOSE = (
+WHOSE = (
     "Whose it is for owner, team and account: whose it is `now`, or whose it was `then`: when it ended, or at `as_of`."
 )
 PriorityOrNone = Literal["A", "B", "C", "D", "none"]
@@ -71,19 +71,23 @@ class Narrowing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    owner: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
-    team: list[IdOrNone] = Field(default=[], max_length=_SEVERAL)
+    owner: list[IdOrNone] = Field(default=[], max_length=_SEVERAL, description="Who of us answers for it.")
+    team: list[IdOrNone] = Field(
+        default=[], max_length=_SEVERAL, description="Which team works on it, that team alone."
+    )
     account: list[IdOrNone] = Field(
         default=[], max_length=_SEVERAL, description="With everything below the account in its tree."
     )
     only_account: list[IdOrNone] = Field(
         default=[], max_length=_SEVERAL, description="The account alone, nothing below it."
     )
-    process: list[Code] = Field(default=[], max_length=_SEVERAL)
+    process: list[Code] = Field(default=[], max_length=_SEVERAL, description="The key of its sales process.")
     stage: list[StageAsked] = Field(
         default=[], max_length=_SEVERAL, description="The working stage, completed + 1: its number or its code."
     )
-    state: list[FunnelState] = Field(default=[], max_length=_SEVERAL)
+    state: list[FunnelState] = Field(
+        default=[], max_length=_SEVERAL, description="The funnel state that its buying stage stands for."
+    )
     synchrony: list[Synchrony] = Field(
         default=[], max_length=4, description="Working stage against buying stage: `at_risk` is two or more behind."
     )
@@ -91,7 +95,7 @@ class Narrowing(BaseModel):
         default=None, description="At risk, and nobody has decided to catch up or to give up."
     )
     currency: list[CurrencyOrNone] = Field(default=[], max_length=_SEVERAL, description="Of the amount.")
-    flag: list[Code] = Field(default=[], max_length=_SEVERAL)
+    flag: list[Code] = Field(default=[], max_length=_SEVERAL, description="What is doubtful about it: any of these.")
     q: PlainText = Field(
         default="",
         max_length=200,
@@ -103,7 +107,7 @@ class Narrowing(BaseModel):
         description="Expected to close within this period of the business calendar.",
         examples=["2017-Q4"],
     )
-    belonging: Belonging = Field(default=WORK_LIST, description=_WHOSE)
+    belonging: Belonging = Field(default=WORK_LIST, description=WHOSE)
 
 
 class Selection(Narrowing, Clocks):
@@ -121,16 +125,20 @@ class Selection(Narrowing, Clocks):
 class Choice(Selection):
     """Filters, those by outcome among them."""
 
-    outcome: list[OutcomeCode] = Field(default=[], max_length=5)
+    outcome: list[OutcomeCode] = Field(
+        default=[], max_length=5, description="How it stands, or how it ended; default: all of them."
+    )
 
 
 class Within(Selection):
     """What happened within a period: `period`, or the days `from` to `to`; default the current fiscal year."""
 
-    period: str | None = Field(default=None, max_length=20, examples=["2017-Q1"])
+    period: str | None = Field(
+        default=None, max_length=20, description="A period of the business calendar.", examples=["2017-Q1"]
+    )
     first_day: date | None = Field(default=None, alias="from", description="The first day of the period.")
     last_day: date | None = Field(default=None, alias="to", description="The last day of the period.")
-    belonging: Belonging = Field(default=RESULT, description=_WHOSE)
+    belonging: Belonging = Field(default=RESULT, description=WHOSE)
 
 
 @dataclass(frozen=True)

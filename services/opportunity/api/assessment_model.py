@@ -71,6 +71,7 @@ class ModelVersions(BaseModel):
     responses=PROBLEMS,
 )
 async def latest(connection: Connection, language: LanguageNow, response: Response) -> ModelVersion:
+    """Factors, weights, scale and threshold by which opportunities are scored now, and the rules of priority."""
     rows = await _versions(connection)
     response.headers.update(etag(len(rows)))
     return _version(rows[-1], language)
@@ -84,6 +85,7 @@ async def latest(connection: Connection, language: LanguageNow, response: Respon
     responses=PROBLEMS,
 )
 async def versions(connection: Connection, language: LanguageNow) -> ModelVersions:
+    """All of them, the oldest first: a score was given under one of them."""
     return ModelVersions(items=[_version(row, language) for row in await _versions(connection)])
 
 

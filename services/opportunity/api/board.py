@@ -27,9 +27,11 @@ BoardBy = Literal["stage", "owner", "state"]
 class BoardQuery(Choice):
     """A board is of one process: stage 3 of another one is something else."""
 
-    process: list[Code] = Field(default=[DEFAULT_PROCESS_KEY], min_length=1, max_length=1)
-    outcome: list[OutcomeCode] = Field(default=["open", "paused"], max_length=5)
-    group_by: BoardBy = "stage"
+    process: list[Code] = Field(
+        default=[DEFAULT_PROCESS_KEY], min_length=1, max_length=1, description="The key of the sales process."
+    )
+    outcome: list[OutcomeCode] = Field(default=["open", "paused"], max_length=5, description="How it stands, or ended.")
+    group_by: BoardBy = Field(default="stage", description="What the columns are.")
     cards: int = Field(default=10, ge=0, le=50, description="Cards shown in each column.")
     sort: Sort = Field(default="-updated", description="Of the cards in a column.")
 
@@ -56,6 +58,7 @@ class Board(BaseModel):
 
 @router.get("/board", summary="A board", operation_id="board", responses=PROBLEMS)
 async def board(ask: Annotated[BoardQuery, Query()], asking: AskingNow) -> Board:
+    """A column for every stage or funnel state of one process, with its totals and its first cards."""
     view, by = await asking.view(ask), ask.group_by
     counted = await counts(asking.connection, view, [by])
     names = await labeller(asking.connection, asking.language, counted)

@@ -24,7 +24,7 @@ class CalendarQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: PeriodKind = "quarter"
+    kind: PeriodKind = Field(default="quarter", description="Which periods.")
     first_day: date | None = Field(default=None, alias="from", description="The first day of interest.")
     last_day: date | None = Field(default=None, alias="to", description="The last day of interest.")
     at: str | None = Field(default=None, max_length=40, description="A day or a moment; default now.")
@@ -62,6 +62,7 @@ class CalendarAnswer(BaseModel):
 async def calendars(
     ask: Annotated[CalendarQuery, Query()], backend: BackendNow, language: LanguageNow
 ) -> CalendarAnswer:
+    """The day of a moment, the period around it, and periods from one day to another: every day and period is decided here."""
     calendar, now = backend.calendar, backend.clock.now()
     current = calendar.period_of(moment_of(ask.at, "at", calendar) or now, ask.kind)
     return CalendarAnswer(

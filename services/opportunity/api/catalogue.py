@@ -17,7 +17,7 @@ from shared.kit.money import Money
 from shared.kit.search import terms
 from shared.web.commanding import PROBLEMS
 from shared.web.language import Language, LanguageNow
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.reading import PlainText, reading
 
 router = APIRouter(tags=["lookups"], dependencies=[MAY_READ])
@@ -30,8 +30,8 @@ class Lookup(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     q: PlainText = Field(default="", max_length=200, description="Words that must all occur in the name.")
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class ProductLookup(Lookup):
@@ -87,6 +87,7 @@ class TeamPage(Page[TeamRow], Counted):
 async def products(
     ask: Annotated[ProductLookup, Query()], connection: Connection, language: LanguageNow
 ) -> ProductPage:
+    """Found by words of their names in either language."""
     statement = select(product) if ask.retired else select(product).where(product.c.retired.is_(False))
     rows, cursor, total = await _page(connection, product, "product_id", statement, ask)
     return ProductPage(items=[_product(row, language) for row in rows], next_cursor=cursor, total=total)
@@ -94,6 +95,7 @@ async def products(
 
 @router.get("/people", summary="Our people", operation_id="people", responses=PROBLEMS)
 async def people(ask: Annotated[PersonLookup, Query()], connection: Connection, language: LanguageNow) -> PersonPage:
+    """Found by words of their names."""
     statement = select(person) if ask.left else select(person).where(person.c.active)
     rows, cursor, total = await _page(connection, person, "person_id", statement, ask)
     items = [
@@ -105,6 +107,7 @@ async def people(ask: Annotated[PersonLookup, Query()], connection: Connection, 
 
 @router.get("/teams", summary="Our teams", operation_id="teams", responses=PROBLEMS)
 async def teams(ask: Annotated[Lookup, Query()], connection: Connection, language: LanguageNow) -> TeamPage:
+    """Found by words of their names."""
     rows, cursor, total = await _page(connection, team, "team_id", select(team), ask)
     items = [
         TeamRow(

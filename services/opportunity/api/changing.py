@@ -1,5 +1,6 @@
 """Changing an opportunity: a route for each step, made from one table, and several steps in one append."""
 
+import inspect
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -61,6 +62,7 @@ async def changes(
     command: Commanding,
     organisation: OrganisationNow,
 ) -> Response:
+    """Decided one after the other, each on what those before lead to; the first refusal refuses them all."""
     return await _carry_out(opportunity_id, body, list(body.changes), command, organisation, "changes")
 
 
@@ -122,6 +124,7 @@ def _add(step: Step) -> None:
         chosen,
         methods=["POST"],
         summary=step.summary,
+        description=inspect.cleandoc(step.command.__doc__ or ""),
         operation_id=step.operation,
         **ANSWERS,
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from sqlalchemy import RowMapping
 
-from services.opportunity.api.asking import Asking, AskingNow, Selection, Within
+from services.opportunity.api.asking import WHOSE, Asking, AskingNow, Selection, Within
 from services.opportunity.api.flows import (
     Cohort,
     Conversion,
@@ -38,7 +38,7 @@ _WAYS: tuple[By, ...] = ("stage", "state")
 
 
 class StayQuery(Selection):
-    belonging: Belonging = RESULT
+    belonging: Belonging = Field(default=RESULT, description=WHOSE)
 
 
 class LeakageQuery(Within):
@@ -48,8 +48,8 @@ class LeakageQuery(Within):
 class RequiredQuery(Within):
     """`target_minor`: what is to be won, in the currency's smallest unit."""
 
-    target_minor: int = Field(gt=0, le=MAX_MINOR)
-    currency_of_target: Currency = Field(alias="target_currency")
+    target_minor: int = Field(gt=0, le=MAX_MINOR, description="What is to be won.")
+    currency_of_target: Currency = Field(alias="target_currency", description="Its currency.")
 
 
 @router.get("/funnel/conversion", summary="What converts", operation_id="conversion", responses=PROBLEMS)
@@ -68,6 +68,7 @@ async def conversion(ask: Annotated[Within, Query()], asking: AskingNow) -> Conv
 
 @router.get("/funnel/time-in-stage", summary="How long it takes", operation_id="time_in_stage", responses=PROBLEMS)
 async def time_in_stage(ask: Annotated[StayQuery, Query()], asking: AskingNow) -> TimeInStage:
+    """Days that opportunities stood in each stage and funnel state: those that are through, and those that still do."""
     view = await asking.view(ask)
     found: dict[By, list[Stay]] = {}
     for by in _WAYS:
@@ -79,6 +80,7 @@ async def time_in_stage(ask: Annotated[StayQuery, Query()], asking: AskingNow) -
 
 @router.get("/funnel/leakage", summary="Where and why it leaks", operation_id="leakage", responses=PROBLEMS)
 async def leakage(ask: Annotated[LeakageQuery, Query()], asking: AskingNow) -> Leakage:
+    """What was lost or given up within the period: where it stood, why, and to whom."""
     period = asking.period(ask)
     rows = await queries.leakage(asking.connection, await asking.view(ask), period.start, period.end, ask.by)
     names = await labeller(asking.connection, asking.language, rows)
@@ -88,6 +90,7 @@ async def leakage(ask: Annotated[LeakageQuery, Query()], asking: AskingNow) -> L
 
 @router.get("/funnel/velocity", summary="How fast it earns", operation_id="velocity", responses=PROBLEMS)
 async def velocity(ask: Annotated[Within, Query()], asking: AskingNow) -> Velocity:
+    """Open opportunities, win rate, average win and cycle of the period, and what they make per day."""
     period = asking.period(ask)
     found = asdict(await speed.velocity(asking.connection, await asking.view(ask), period.start, period.end))
     items = [Earning(**one) for one in found.pop("earnings")]
@@ -96,6 +99,7 @@ async def velocity(ask: Annotated[Within, Query()], asking: AskingNow) -> Veloci
 
 @router.get("/funnel/required", summary="What must enter at the top", operation_id="required", responses=PROBLEMS)
 async def required(ask: Annotated[RequiredQuery, Query()], asking: AskingNow) -> Required:
+    """What has to come in at the top for a target, going by what became of the period's cohort."""
     period = asking.period(ask)
     target = Money(minor=ask.target_minor, currency=ask.currency_of_target)
     found = await speed.required_at_top(asking.connection, await asking.view(ask), target, period.start, period.end)

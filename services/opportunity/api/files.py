@@ -24,7 +24,7 @@ from shared.eventstore.commands import Work
 from shared.eventstore.types import JsonObject
 from shared.web.commanding import ANSWERS, PROBLEMS, Commanding
 from shared.web.files import BODY, FILE, FilesNow, attachment, media_type_of, uploaded
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.problems import bad_request
 from shared.web.reading import PlainText
 
@@ -46,8 +46,8 @@ class FilesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sort: Sort = Field(default="-attached", description="A leading minus: downwards.")
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class FileTotals(BaseModel):
@@ -108,6 +108,7 @@ async def attach(
 @reading.get("/opportunities/{opportunity_id}/files", summary="Files of an opportunity", operation_id="files",
              responses=PROBLEMS)  # fmt: skip
 async def listed(opportunity_id: OpportunityId, ask: Annotated[FilesQuery, Query()], asking: AskingNow) -> FileList:
+    """What is attached to it, with the sum of their sizes."""
     await check_seen(opportunity_id, asking)
     by: queries.SortBy = "name" if "name" in ask.sort else "size" if "size" in ask.sort else "attached"
     question = ["files", opportunity_id, ask.sort]

@@ -74,6 +74,7 @@ class Funnel(BaseModel):
 
 @router.get("/funnel", summary="What stands where", operation_id="funnel", responses=PROBLEMS)
 async def funnel(ask: Annotated[FunnelQuery, Query()], asking: AskingNow) -> Funnel:
+    """Counts and amounts of what is open or paused, apart by the groups asked for; every figure links to its rows."""
     ask, by = settled(ask)
     view = await asking.view(ask)
     rows = await counts(asking.connection, view, by)

@@ -22,7 +22,7 @@ from shared.kit.moments import Moment
 from shared.kit.money import Currency
 from shared.web.commanding import PROBLEMS
 from shared.web.export import FILES, AcceptedNow, Exported, export
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.problems import bad_request
 from shared.web.reading import PlainText
 
@@ -55,7 +55,7 @@ class Figure(Choice):
     reason: list[Said] = Field(default=[], max_length=20, description="Of the loss, word for word; empty: none given.")
     competitor: list[Said] = Field(default=[], max_length=20, description="Who won it instead; empty: nobody named.")
     closed_from: Moment | None = Field(default=None, description="Ended then or later.")
-    closed_before: Moment | None = None
+    closed_before: Moment | None = Field(default=None, description="Ended before then.")
     due: Due | None = Field(
         default=None, description="Open or paused, and the close date is to come, over (`overdue`), or unknown."
     )
@@ -68,24 +68,22 @@ class Figure(Choice):
         default=None, max_length=20, description="Open or paused, and judged by a manager to close in this period."
     )
     judged_currency: list[Currency] = Field(default=[], max_length=20, description="In which it is judged.")
-    cohort_by: By | None = None
+    cohort_by: By | None = Field(default=None, description="What `cohort_place` is.")
     cohort_place: Place | None = Field(default=None, description="A stage's number, or a funnel state.")
-    cohort_from: Moment | None = None
-    cohort_before: Moment | None = None
+    cohort_from: Moment | None = Field(default=None, description="First stood there then or later.")
+    cohort_before: Moment | None = Field(default=None, description="First stood there before then.")
     cohort_went_on: bool | None = Field(default=None, description="Reached a later place, or was won.")
-    stay_by: By | None = None
-    stay_place: Place | None = None
-    stay_running: bool = False
+    stay_by: By | None = Field(default=None, description="What `stay_place` is.")
+    stay_place: Place | None = Field(default=None, description="A stage's number, or a funnel state.")
+    stay_running: bool = Field(default=False, description="Those that still stand there; else those that are through.")
 
 
 class ListQuery(Figure, Exported):
     """Which opportunities, in which order, which page."""
 
     sort: Sort = Field(default="-updated", description="A leading minus: downwards. Rows without a value come last.")
-    cursor: str | None = Field(
-        default=None, max_length=LONGEST_CURSOR, description="`next_cursor` of the page before, same parameters."
-    )
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class OpportunityList(Page[OpportunityRow]):

@@ -24,7 +24,7 @@ from shared.contracts.opportunity import ExternalIdClaimed
 from shared.contracts.refusal import refuse
 from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS, etag
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 
 router = APIRouter(tags=["opportunities: reading"], dependencies=[MAY_READ])
 
@@ -35,8 +35,8 @@ class HistoryQuery(Clocks):
     order: Literal["-recorded", "recorded", "-occurred", "occurred"] = Field(
         default="-recorded", description="By when we learned it, or by when it was so; a leading minus: newest first."
     )
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class HistoryItem(BaseModel):
@@ -66,6 +66,7 @@ class History(Page[HistoryItem]):
 async def by_external(
     system: System, external_id: ExternalId, ask: Annotated[Clocks, Query()], asking: AskingNow, response: Response
 ) -> OpportunityDetail:
+    """The page of the one that another system knows by this id."""
     facts = await asking.backend.store.load(CLAIM.stream_id(claim_id(system, external_id)))
     claimed = [fact.event.opportunity_id for fact in facts if isinstance(fact.event, ExternalIdClaimed)]
     if not claimed:
@@ -88,6 +89,7 @@ async def one(
     responses=PROBLEMS,
 )
 async def history(opportunity_id: OpportunityId, ask: Annotated[HistoryQuery, Query()], asking: AskingNow) -> History:
+    """What was recorded of it, fact by fact, in the order in which it was learned or in business time."""
     await check_seen(opportunity_id, asking)
     question = ["history", opportunity_id, ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     version = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -65,6 +65,7 @@ class Priorities(BaseModel):
 @router.get("/priorities", summary="Effort against what each priority deserves", operation_id="priorities",
             responses=PROBLEMS)  # fmt: skip
 async def priorities(ask: Annotated[PrioritiesQuery, Query()], asking: AskingNow) -> Priorities:
+    """Opportunities, amounts and effort by priority A to D: the share that was spent against the share deserved."""
     model = await latest_model(asking)
     view, period = await asking.view(ask), asking.period(ask)
     stands = await standing(asking.connection, view)

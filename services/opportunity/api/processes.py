@@ -82,6 +82,7 @@ class ProcessList(BaseModel):
     "/processes", summary="All sales processes", operation_id="processes", dependencies=[MAY_READ], responses=PROBLEMS
 )
 async def list_processes(connection: Connection, language: LanguageNow) -> ProcessList:
+    """Each in its latest version."""
     other = definition.alias("other")
     last = select(func.max(other.c.version)).where(other.c.key == definition.c.key).scalar_subquery()
     latest = select(definition).where(definition.c.version == last).order_by(definition.c.key)
@@ -97,6 +98,7 @@ async def list_processes(connection: Connection, language: LanguageNow) -> Proce
     responses=PROBLEMS,
 )
 async def one_process(key: Key, connection: Connection, language: LanguageNow, response: Response) -> ProcessDetail:
+    """Its latest version: stages, milestones, success criteria, probabilities, and the buying stages beside."""
     statement = select(definition).where(definition.c.key == key).order_by(definition.c.version)
     rows = (await connection.execute(statement)).mappings().all()
     if not rows:

@@ -18,7 +18,7 @@ from shared.eventstore.types import JsonObject
 from shared.kit.money import Currency
 from shared.web.auth import needs
 from shared.web.commanding import ANSWERS, PROBLEMS, Commanding
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.reading import PlainText, reading
 
 router = APIRouter(tags=["exchange rates"])
@@ -42,13 +42,13 @@ class RateQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_currency: Currency | None = None
-    to_currency: Currency | None = None
-    source: Annotated[PlainText, Field(max_length=100)] | None = None
-    first_day: date | None = Field(default=None, alias="from")
-    last_day: date | None = Field(default=None, alias="to")
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    from_currency: Currency | None = Field(default=None, description="Of which one unit is worth the rate.")
+    to_currency: Currency | None = Field(default=None, description="In which the rate is told.")
+    source: Annotated[PlainText, Field(max_length=100)] | None = Field(default=None, description="Who says so.")
+    first_day: date | None = Field(default=None, alias="from", description="The first day.")
+    last_day: date | None = Field(default=None, alias="to", description="The last day.")
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class QuotedRate(BaseModel):
@@ -69,6 +69,7 @@ class RatePage(Page[QuotedRate]):
 
 @router.get("/rates", summary="Exchange rates", operation_id="rates", dependencies=[MAY_READ], responses=PROBLEMS)
 async def list_rates(ask: Annotated[RateQuery, Query()], connection: Connection) -> RatePage:
+    """As they were quoted, the latest day first."""
     question = ["rates", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
     values = after_of(question, ask.cursor, date, Annotated[int, Field(ge=0, le=2**62)])
     named: dict[str, Any] = ask.model_dump(include={"from_currency", "to_currency", "source"}, exclude_none=True)

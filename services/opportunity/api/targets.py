@@ -29,7 +29,7 @@ from shared.kit.moments import Moment
 from shared.kit.money import Currency, Money
 from shared.web.auth import needs
 from shared.web.commanding import ANSWERS, PROBLEMS, Commander, Commanding
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 
 router = APIRouter(tags=["forecast"])
 MAY_SET = Depends(needs("manager", "executive", "operations"))
@@ -44,13 +44,13 @@ _ASKED = {
 class TargetQuery(Clocks):
     """Filters may be given several times. `as_of`: what counted then."""
 
-    holder_kind: list[HolderKind] = Field(default=[], max_length=3)
+    holder_kind: list[HolderKind] = Field(default=[], max_length=3, description="Whose targets: of a kind.")
     holder: list[EntityId] = Field(default=[], max_length=100, description="People and teams.")
-    period: list[PeriodLabel] = Field(default=[], max_length=100)
-    currency: list[Currency] = Field(default=[], max_length=100)
+    period: list[PeriodLabel] = Field(default=[], max_length=100, description="Of which periods.")
+    currency: list[Currency] = Field(default=[], max_length=100, description="In which currencies.")
     history: bool = Field(default=False, description="Also words that do not count, or not any more.")
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class TargetItem(BaseModel):

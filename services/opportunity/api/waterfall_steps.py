@@ -25,7 +25,7 @@ from shared.contracts.opportunity import EntityId
 from shared.kit.moments import Moment
 from shared.web.commanding import PROBLEMS
 from shared.web.export import FILES, AcceptedNow, Column, Exported, export, whole_units
-from shared.web.paging import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_CURSOR, Page, page_of
+from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 
 router = APIRouter(tags=["pipeline"], dependencies=[MAY_READ])
 AT_ONCE = 500  # rows of a file that are made together: others wait for no more
@@ -40,8 +40,8 @@ class StepsQuery(Spanning, Exported):
         max_length=100,
         description="In which it moved the pipeline; unlike `currency` no condition on members.",
     )
-    cursor: str | None = Field(default=None, max_length=LONGEST_CURSOR)
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=LARGEST_LIMIT)
+    cursor: CursorText = None
+    limit: Limit = DEFAULT_LIMIT
 
 
 class EventBehind(Coded):

@@ -61,6 +61,7 @@ async def labels(_: CallerNow, language: LanguageNow) -> dict[str, dict[str, Lab
 
 @router.get("/me", summary="Who is calling", operation_id="me", responses=PROBLEMS)
 async def me(caller: CallerNow, backend: BackendNow, connection: Connection, language: LanguageNow) -> Me:
+    """The login, its roles, whose records it sees, and the person that it is here."""
     scope = await find(connection, caller.subject, backend.clock.now())
     known = select(person).where(person.c.person_id == scope.person_id)
     row = (await connection.execute(known)).mappings().one_or_none()

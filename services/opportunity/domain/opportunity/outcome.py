@@ -36,6 +36,8 @@ class Win(Command):
 
 
 class Lose(Command):
+    """Somebody else got it, or the need is gone: why, to whom, and for what price as far as it is known."""
+
     action: Literal["lose"] = "lose"
     reason: Text
     competitor: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[^\x00]+$")
@@ -43,20 +45,28 @@ class Lose(Command):
 
 
 class Abandon(Command):
+    """We give it up, and why."""
+
     action: Literal["abandon"] = "abandon"
     reason: Text
 
 
 class Pause(Command):
+    """It rests, and why: it stays in the pipeline, and no step is taken until it is resumed."""
+
     action: Literal["pause"] = "pause"
     reason: Text
 
 
 class Resume(Command):
+    """It goes on where it was paused."""
+
     action: Literal["resume"] = "resume"
 
 
 class Reopen(Command):
+    """It comes back where it was, and why; what was won comes back without the signature, before its last stage."""
+
     action: Literal["reopen"] = "reopen"
     reason: Text
 

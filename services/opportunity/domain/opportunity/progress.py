@@ -59,6 +59,8 @@ class GiveCommitment(Command):
 
 
 class RetractMilestone(Command):
+    """What was evidenced does not hold: the milestone is open again. `stage` defaults to the working stage."""
+
     action: Literal["retract_milestone"] = "retract_milestone"
     milestone: Code
     stage: int | None = Field(default=None, ge=1, le=40)
@@ -66,6 +68,8 @@ class RetractMilestone(Command):
 
 
 class RetractCommitment(Command):
+    """The customer no longer stands by it: the criterion is open again. `stage` defaults to the working stage."""
+
     action: Literal["retract_commitment"] = "retract_commitment"
     criterion: Code
     stage: int | None = Field(default=None, ge=1, le=40)
@@ -89,12 +93,16 @@ class RegressStage(Command):
 
 
 class ObserveBuyingStage(Command):
+    """Where the customer stands in its own process, forwards or backwards; it decides the funnel state."""
+
     action: Literal["buying_stage"] = "buying_stage"
     stage: int = Field(ge=1, le=40)
     evidence: Evidence
 
 
 class DecideRisk(Command):
+    """Sales lags two stages or more behind the customer: catch up, or give up, and why."""
+
     action: Literal["risk_decision"] = "risk_decision"
     decision: Literal["catch_up", "give_up"]
     reason: Text

@@ -35,6 +35,8 @@ EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
 
 
 class ChangeAmount(Command):
+    """What it is worth now, in the smallest unit of the currency."""
+
     action: Literal["amount"] = "amount"
     amount: Money
 
@@ -47,31 +49,43 @@ class ChangeCloseDate(Command):
 
 
 class AgreeLineItems(Command):
+    """All product lines as they are now; those left out are gone."""
+
     action: Literal["line_items"] = "line_items"
     line_items: tuple[LineItem, ...] = Field(max_length=200)
 
 
 class AssignOwner(Command):
+    """Who answers for it from now on; null: nobody."""
+
     action: Literal["owner"] = "owner"
     owner_id: EntityId | None
 
 
 class AssignTeam(Command):
+    """Which team works on it from now on; null: none."""
+
     action: Literal["team"] = "team"
     team_id: EntityId | None
 
 
 class AssignAccount(Command):
+    """Whose need it is; null: not known."""
+
     action: Literal["account"] = "account"
     account_id: EntityId | None
 
 
 class Rename(Command):
+    """What it is called from now on."""
+
     action: Literal["name"] = "name"
     name: Title
 
 
 class Comment(Command):
+    """A word for whoever reads its history; it changes nothing else."""
+
     action: Literal["comment"] = "comment"
     text: Text
 
