@@ -240,7 +240,7 @@ class Import:
                 process = versions[state.process_version - 1]
                 return steps.steps(state, row, wanted, mapping, process, start_of_day, new=new)
 
-            answer = await upsert(work, mapping.system, row.id, wanted, anyone, due)
+            answer = await upsert(work, mapping.system, row.id, wanted, anyone, due, calendar=self._calendar)
             return {
                 "id": answer["opportunity_id"],
                 "created": answer["created"],

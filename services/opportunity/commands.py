@@ -11,12 +11,9 @@ from typing import Any
 from services.opportunity.domain.assessment.scoring import Assess
 from services.opportunity.domain.gates.book import BOOK
 from services.opportunity.domain.gates.evaluate import Gates
-from services.opportunity.domain.opportunity.concessions import GrantConcessions
 from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide, earliest
 from services.opportunity.domain.opportunity.files import AttachFile
 from services.opportunity.domain.opportunity.opening import OpenOpportunity, decide_open
-from services.opportunity.domain.opportunity.outcome import Win
-from services.opportunity.domain.opportunity.progress import GiveCommitment, ReachMilestone, SkipStage
 from services.opportunity.domain.opportunity.state import OpportunityState, late
 from services.opportunity.domain.opportunity.terms import (
     AgreeLineItems,
@@ -39,10 +36,6 @@ from shared.kit.ids import new_id
 
 May = Callable[[OpportunityState], None]
 """Raises RefusedError (kind forbidden, or missing where one may not even know) when the caller may not act on it."""
-
-
-GATED = (ReachMilestone, GiveCommitment, SkipStage, Win, GrantConcessions)
-"""Commands that can lead to what gates guard."""
 
 
 def anyone(state: OpportunityState) -> None:
@@ -90,7 +83,9 @@ async def open_opportunity(
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """In which roles somebody acts, and by whose calendar days are counted: what gates and the authority matrix ask."""
+    """In which roles somebody acts, and by whose calendar days are counted: what gates and the authority matrix ask.
+
+    The gates in force are read for every command, for nobody could tell beforehand to what a new kind of command leads."""
 
     roles: frozenset[str] = frozenset()
     calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
@@ -116,12 +111,13 @@ async def upsert(
     command: OpenOpportunity,
     may: May,
     steps: Callable[[OpportunityState], Sequence[Any]] | None = None,
+    calendar: BusinessCalendar | None = None,
 ) -> JsonObject:
     """Open it when nobody has this external id; else change what differs.
 
     `steps` derives what is to be done from where the opportunity stands (after it was opened, if it is new), in place of
     `differences`: for callers that also know about progress and outcome. A step that the other system dates before what it
-    rests on here counts from then: its history is not ours.
+    rests on here counts from then: its history is not ours. `calendar`: of the installation.
     """
     holder = (await work.state(CLAIM, claim_id(system, external_id))).state.opportunity_id
     if holder is None:
@@ -143,7 +139,7 @@ async def upsert(
         state = (await work.state(OPPORTUNITY, opportunity_id)).state
         if one.occurred_at is not None and one.occurred_at < earliest(state, type(one)):
             one = one.model_copy(update={"occurred_at": earliest(state, type(one))})  # noqa: PLW2901
-        await _apply(work, opportunity_id, one, process)
+        await _apply(work, opportunity_id, one, process, None, calendar)
     return answer
 
 
@@ -178,7 +174,12 @@ def differences(state: OpportunityState, wanted: OpenOpportunity) -> list[TermsC
 
 
 async def _apply(
-    work: Work, opportunity_id: str, command: Any, process: SalesProcess, acting: Acting | None = None
+    work: Work,
+    opportunity_id: str,
+    command: Any,
+    process: SalesProcess,
+    acting: Acting | None,
+    calendar: BusinessCalendar | None = None,
 ) -> None:
     """`acting` None: what is said of another system's deals, which no gate here stood before."""
     state = (await work.state(OPPORTUNITY, opportunity_id)).state
@@ -186,10 +187,10 @@ async def _apply(
     model = await latest_model(work) if isinstance(command, Assess) else None
     given = Circumstances(process, moment, work.context.actor, work.context.now, model=model)
     if acting is not None:
-        given = replace(given, roles=acting.roles)
-    if acting is not None and isinstance(command, GATED):
-        book = (await work.state(GATE_BOOK, BOOK)).state
-        given = replace(given, gates=Gates(book, work.context.now, acting.calendar))
+        gates = Gates((await work.state(GATE_BOOK, BOOK)).state, work.context.now, acting.calendar)
+        given = replace(given, roles=acting.roles, calendar=acting.calendar, gates=gates)
+    elif calendar is not None:
+        given = replace(given, calendar=calendar)
     events = decide(state, command, given)
     work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
 

@@ -1,7 +1,7 @@
 """One door to all decisions about an opportunity that exists."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import SalesProcess
 from shared.contracts.event import Event
 from shared.contracts.refusal import RefusedError, refuse
+from shared.kit.calendar import BusinessCalendar
 
 ProgressCommand = (
     progress.ReachMilestone
@@ -67,8 +68,8 @@ _IN_ORDER = (*ProgressCommand.__args__, *OutcomeCommand.__args__)
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What a decision depends on beside the state: the opportunity's process, who decides in which `roles`, the business time
-    `now`, and what the `clock` says. `gates`: the rules in force; None: nobody is held to them. `model`: the latest assessment
-    model, for commands that score."""
+    `now`, what the `clock` says, and by which `calendar` days are counted. `gates`: the rules in force; None: nobody is held to
+    them. `model`: the latest assessment model, for commands that score."""
 
     process: SalesProcess
     now: datetime
@@ -77,6 +78,7 @@ class Circumstances:
     roles: frozenset[str] = frozenset()
     gates: Gates | None = None
     model: AssessmentModel | None = None
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
 
 
 def decide(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
