@@ -10,7 +10,7 @@ import asyncio
 import io
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,6 +26,7 @@ from shared.kit.money import currency_digits
 from shared.web.problems import ProblemError
 
 R = TypeVar("R")
+S = TypeVar("S")
 Cell = str | int | float | Decimal | date | datetime | None
 Format = Literal["json", "csv", "xlsx"]
 MOST_ROWS = 100_000
@@ -119,6 +120,19 @@ async def export(
     headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"', "Cache-Control": "no-store"}
     media = f"{CSV}; charset=utf-8" if form == "csv" else XLSX
     return StreamingResponse(_sent(file), media_type=media, headers=headers)
+
+
+async def in_parts(
+    rows: Sequence[S], made: Callable[[Sequence[S]], Awaitable[Sequence[R]]], size: int = 500
+) -> AsyncIterator[Sequence[R]]:
+    """Pages of what `made` makes of so many rows at a time: others wait for no more than these."""
+    for start in range(0, len(rows), size):
+        yield await made(rows[start : start + size])
+
+
+async def at_once(rows: Sequence[R]) -> Sequence[R]:
+    """For `in_parts`: rows that are ready."""
+    return rows
 
 
 async def _written(

@@ -35,6 +35,7 @@ from services.opportunity.domain.forecast.accuracy import (
     share_bp,
 )
 from services.opportunity.queries import submissions as queries
+from services.opportunity.queries.submission_lines import by_stage
 from services.opportunity.queries.submissions import SubmissionFilters
 from shared.contracts.opportunity import EntityId, ForecastJudgement, ForecastMoney
 from shared.web.commanding import PROBLEMS
@@ -49,11 +50,13 @@ class AccuracyQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    group_by: AccuracyBy = "person"
+    group_by: AccuracyBy = Field(default="person", description="What is told apart.")
     period: str | None = Field(
         default=None, max_length=20, description="Periods within this one; default all.", examples=["FY2026"]
     )
-    holder_kind: list[Literal["person", "team"]] = Field(default=[], max_length=2)
+    holder_kind: list[Literal["person", "team"]] = Field(
+        default=[], max_length=2, description="Of people, teams, or both."
+    )
     holder: list[EntityId] = Field(default=[], max_length=100, description="People and teams.")
     standing: bool | None = Field(default=None, description="Only the last of each holder and period, or only others.")
 
@@ -76,7 +79,7 @@ async def accuracy(ask: Annotated[AccuracyQuery, Query()], asking: AskingNow) ->
         said = f"more than {MOST_SUBMISSIONS} submissions; narrow the question by period or holder"
         raise ProblemError(413, "too_many_submissions", said)
     if ask.group_by == "stage":
-        lines = await queries.by_stage(asking.connection, asking.scope, filters)
+        lines = await by_stage(asking.connection, asking.scope, filters)
         names = await labeller(asking.connection, asking.language, [])
         stages = list(_stages(lines, names, ask, asking))
         return Accuracy(group_by="stage", submissions=len(rows), figures=[], stages=stages)
@@ -110,8 +113,7 @@ async def _of_holders(samples: Sequence[Sample], ask: AccuracyQuery, asking: Ask
                 days_from=None,
                 days_to=None,
                 currency=currency,
-                drill=_drill(ask, asking, holder=holder_id),
-                **_measures(some),
+                **_measures(some, ask, asking, holder=holder_id, currency=currency),
             )
         )
     return found
@@ -125,28 +127,30 @@ async def _of_horizons(samples: Sequence[Sample], ask: AccuracyQuery, asking: As
             days_from=first,
             days_to=last,
             currency=currency,
-            drill=_drill(ask, asking, days_from=first, **({} if last is None else {"days_to": last})),
-            **_measures(some),
+            **_measures(some, ask, asking, days_from=first, days_to=last, currency=currency),
         )
         for ((first, last), currency), some in by_horizon(samples).items()
     ]
 
 
-def _drill(ask: AccuracyQuery, asking: Asking, **chosen: Any) -> str:
-    said = ask.model_dump(exclude={"group_by", "period"}) | {"within": ask.period, "ended": True} | chosen
+def _drill(ask: AccuracyQuery, asking: Asking, to: str = "submissions", **chosen: Any) -> str:
+    said = ask.model_dump(exclude={"group_by", "period", "format"}) | {"within": ask.period, "ended": True} | chosen
     asked = {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in said.items()
         if value not in (None, [])
     }
-    return f"{asking.root}/forecast/submissions?{urlencode(asked, doseq=True)}"
+    return f"{asking.root}/forecast/{to}?{urlencode(asked, doseq=True)}"
 
 
-def _measures(samples: Sequence[Sample]) -> dict[str, Any]:
-    return {name: _compared(against(samples, name)) for name in MEASURES}
+def _measures(samples: Sequence[Sample], ask: AccuracyQuery, asking: Asking, **chosen: Any) -> dict[str, Any]:
+    """With the links to the submissions behind them: not all of those in a currency were judged in it."""
+    all_, judged = _drill(ask, asking, **chosen), _drill(ask, asking, **chosen, judged=True)
+    measured: dict[str, Any] = {name: _compared(against(samples, name), judged if name == "judged" else all_) for name in MEASURES}
+    return {"drill": all_, **measured}
 
 
-def _compared(found: Against | None) -> Compared | None:
+def _compared(found: Against | None, drill: str) -> Compared | None:
     if found is None:
         return None
     return Compared(
@@ -156,12 +160,13 @@ def _compared(found: Against | None) -> Compared | None:
         ratio_bp=found.ratio_bp,
         error_minor=found.error,
         absolute_error_minor=found.absolute_error,
+        drill=drill,
     )
 
 
 def _stages(rows: Sequence[RowMapping], names: Labeller, ask: AccuracyQuery, asking: Asking) -> Iterator[StageFigure]:
     for (process, stage), found in groupby(rows, key=lambda row: (row["process"], row["stage"])):
-        of = list(found)
+        of, place = list(found), {"to": "submissions/lines", "process": process, "stage": stage}
         lines, won = sum(row["lines"] for row in of), sum(row["won"] for row in of)
         yield StageFigure(
             process=process,
@@ -171,12 +176,16 @@ def _stages(rows: Sequence[RowMapping], names: Labeller, ask: AccuracyQuery, ask
             won=won,
             expected_bp=share_bp(sum(row["doubled"] for row in of), 200 * lines) or 0,
             won_bp=share_bp(won, lines) or 0,
-            drill=_drill(ask, asking, process=process, stage=stage),
-            worth=[_worth(row) for row in of if row["currency"] is not None],
+            drill=_drill(ask, asking, **place),
+            worth=[
+                _worth(row, _drill(ask, asking, **place, currency=row["currency"]))
+                for row in of
+                if row["currency"] is not None
+            ],
         )
 
 
-def _worth(row: RowMapping) -> StageMoney:
+def _worth(row: RowMapping, drill: str) -> StageMoney:
     names = ("currency", "lines", "weighted_minor", "won_minor")
     error = row["weighted_minor"] - row["won_minor"]
-    return StageMoney(**{name: row[name] for name in names}, error_minor=error)
+    return StageMoney(**{name: row[name] for name in names}, error_minor=error, drill=drill)

@@ -20,6 +20,7 @@ class Compared(BaseModel):
     ratio_bp: int | None
     error_minor: int
     absolute_error_minor: int
+    drill: str
 
 
 class AccuracyFigure(BaseModel):
@@ -45,6 +46,7 @@ class StageMoney(BaseModel):
     weighted_minor: int
     won_minor: int
     error_minor: int
+    drill: str
 
 
 class StageFigure(BaseModel):
@@ -58,7 +60,7 @@ class StageFigure(BaseModel):
     won: int
     expected_bp: int
     won_bp: int
-    drill: str = Field(description="The submissions with these lines.")
+    drill: str = Field(description="These lines.")
     worth: list[StageMoney]
 
 

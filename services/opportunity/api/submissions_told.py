@@ -1,7 +1,8 @@
 """How submitted forecasts are told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import RowMapping
@@ -57,26 +58,71 @@ class SubmittedLine(BaseModel):
     beside: bool
 
 
+class LineOfSubmission(SubmittedLine):
+    """With the submission that it is of, and whether it was won within the period; `won_minor` in the currency of the amount, null
+    where it was won in another."""
+
+    submission_id: str
+    holder_kind: Coded
+    holder: Named
+    period: str
+    submitted_at: datetime
+    won: bool
+    won_minor: int | None
+    drill: str
+
+
+class LinePage(Page[LineOfSubmission]):
+    """Of the newest submission first."""
+
+
 class SubmissionDetail(SubmissionItem):
     opportunities: list[SubmittedLine]
 
 
 async def items_of(rows: Sequence[RowMapping], asking: Asking) -> list[SubmissionItem]:
-    kinds = {"person": "owner", "team": "team"}
-    ids = {kind: [row["holder_id"] for row in rows if kinds[row["holder_kind"]] == kind] for kind in kinds.values()}
-    names = await names_of(asking.connection, asking.language, ids)
+    holders = await holders_of(rows, asking)
     same = ("period", "first_day", "last_day", "standing", "figures", "judged", "lines", "note")
     when = ("submitted_at", "recorded_at", "actor")
     return [
         SubmissionItem(
             **{name: row[name] for name in (*same, *when)},
             id=row["submission_id"],
-            holder_kind=coded(forecast_labels.HOLDERS, row["holder_kind"], asking.language),
-            holder=names.one(kinds[row["holder_kind"]], row["holder_id"]) or Named(id=row["holder_id"], name=None),
+            **holders(row),
             drill=f"{asking.root}/forecast/submissions/{row['submission_id']}",
         )
         for row in rows
     ]
+
+
+async def submitted_lines(rows: Sequence[RowMapping], asking: Asking) -> list[LineOfSubmission]:
+    holders, told = await holders_of(rows, asking), await lines_told(rows, asking)
+    same = ("submission_id", "period", "submitted_at", "won", "won_minor")
+    return [
+        LineOfSubmission(
+            **dict(item),
+            **holders(row),
+            **{name: row[name] for name in same},
+            drill=f"{asking.root}/forecast/submissions/{row['submission_id']}",
+        )
+        for item, row in zip(told, rows, strict=True)
+    ]
+
+
+async def holders_of(
+    rows: Sequence[RowMapping | Mapping[str, Any]], asking: Asking
+) -> Callable[[RowMapping | Mapping[str, Any]], dict[str, Any]]:
+    """The fields `holder_kind` and `holder` of a row that has them as a code and an id."""
+    kinds = {"person": "owner", "team": "team"}
+    ids = {kind: [row["holder_id"] for row in rows if kinds.get(row["holder_kind"]) == kind] for kind in kinds.values()}
+    names = await names_of(asking.connection, asking.language, ids)
+
+    def told(row: RowMapping | Mapping[str, Any]) -> dict[str, Any]:
+        kind, holder_id = row["holder_kind"], row["holder_id"]
+        named = None if holder_id is None else names.one(kinds[kind], holder_id) or Named(id=holder_id, name=None)
+        return {"holder_kind": coded(forecast_labels.HOLDERS, kind, asking.language), "holder": named}
+
+    return told
 
 
 async def lines_told(rows: Sequence[RowMapping], asking: Asking) -> list[SubmittedLine]:

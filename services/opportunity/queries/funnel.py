@@ -145,7 +145,7 @@ async def leakage(
 
 
 def groups_of(rows: Subquery, by: Sequence[GroupBy], calendar: BusinessCalendar) -> list[ColumnElement[Any]]:
-    """What the rows of `seen` are grouped by, each under the name of its group; of a period the label, null without a close date."""
+    """What the rows of `seen` are grouped by, under the name of each; a period by its label, null without a close date."""
     return [_group(rows, name, calendar).label(name) for name in by]
 
 

@@ -1,4 +1,4 @@
-"""What was submitted as forecasts: lists, one with its lines, and how it compares with what was won."""
+"""What was submitted as forecasts: lists, one of them, and what was won within their periods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.projections.forecasts import submission, submission_line
 from services.opportunity.projections.timeline import span
-from services.opportunity.queries.moment import holds, known
+from services.opportunity.queries.moment import known
 from services.opportunity.queries.priority import day_of, morning
-from services.opportunity.queries.view import visible
 from shared.service.visibility import Scope
 
 BookKey = tuple[str, int]
@@ -38,7 +37,8 @@ BookKey = tuple[str, int]
 class SubmissionFilters:
     """Every field narrows; empty ones do not. `standing`: superseded by none, or by one. `within`: their period lies within these
     days; `ended`: it had ended before this day. `days`: so many lie between the submission and the last day of its period (None: no
-    end), by the calendar of `time_zone`. `stage`: (process, number) in which one of its lines stood, to be won yet."""
+    end), by the calendar of `time_zone`. `stage`: (process, number) in which one of its lines stood, to be won yet.
+    `currency`: something was expected, judged or won in it; with `judged`: judged by a manager."""
 
     holder_kind: tuple[Literal["person", "team"], ...] = ()
     holder: tuple[str, ...] = ()
@@ -48,6 +48,8 @@ class SubmissionFilters:
     ended: date | None = None
     days: tuple[int, int | None] | None = None
     stage: tuple[str, int] | None = None
+    currency: tuple[str, ...] = ()
+    judged: bool = False
     time_zone: str = "UTC"
 
 
@@ -59,7 +61,7 @@ async def submissions(
     after: tuple[datetime, str] | None = None,
 ) -> Sequence[RowMapping]:
     """The newest first, those of people within the scope, and of teams all of which are; with `standing`."""
-    statement = _seen(scope).where(*_narrowed(filters))
+    statement = _seen(scope).where(*narrowed(filters))
     order = (submission.c.submitted_at, submission.c.submission_id)
     if after is not None:
         bound = [literal(value, column.type) for value, column in zip(after, order, strict=True)]
@@ -79,19 +81,6 @@ async def one_submission(
     return there is not None, found.mappings().one_or_none()
 
 
-async def lines_of(connection: AsyncConnection, scope: Scope, key: BookKey) -> Sequence[RowMapping]:
-    """In order of close dates, those that stand `beside` last; `name` and `outcome` as they are now, null of opportunities that may
-    not be seen any more."""
-    line, now = submission_line, span
-    source = line.outerjoin(
-        now, and_(now.c.opportunity_id == line.c.opportunity_id, holds(now, None, None), visible(scope))
-    )
-    statement = select(line, now.c.name, now.c.outcome).select_from(source)
-    statement = statement.where(line.c.book == key[0], line.c.version == key[1])
-    ordered = statement.order_by(line.c.beside, line.c.close_date.asc().nulls_last(), line.c.opportunity_id)
-    return (await connection.execute(ordered)).mappings().all()
-
-
 async def won_within(
     connection: AsyncConnection, scope: Scope, filters: SubmissionFilters
 ) -> Mapping[BookKey, Mapping[str, int]]:
@@ -99,14 +88,7 @@ async def won_within(
 
     Whose it was when it was won, whoever sees it now: the same for everybody who sees the submission.
     """
-    end = morning(submission.c.last_day + 1, filters.time_zone)
-    mine = case(
-        (submission.c.holder_kind == "person", span.c.then_owner_id == submission.c.holder_id),
-        else_=span.c.then_team_id == any_(submission.c.teams),
-    )
-    began = morning(submission.c.first_day, filters.time_zone)
-    won = and_(span.c.outcome == "won", span.c.outcome_since >= began, span.c.outcome_since < end)
-    source = submission.join(span, and_(at_the_end(span, end), won, mine))
+    source = submission.join(span, _won_by_holder(span, filters.time_zone))
     statement = (
         select(
             submission.c.book,
@@ -115,7 +97,7 @@ async def won_within(
             cast(func.sum(span.c.amount_minor), BigInteger).label("minor"),
         )
         .select_from(source)
-        .where(_visible(scope), *_narrowed(filters), span.c.currency.is_not(None))
+        .where(visible_submissions(scope), *narrowed(filters), span.c.currency.is_not(None))
         .group_by(submission.c.book, submission.c.version, span.c.currency)
     )
     found: dict[BookKey, dict[str, int]] = {}
@@ -124,56 +106,37 @@ async def won_within(
     return found
 
 
-async def by_stage(connection: AsyncConnection, scope: Scope, filters: SubmissionFilters) -> Sequence[RowMapping]:
-    """Of the lines that were open when they were submitted, by process, stage and currency (null: without an amount): how many
-    (`lines`, of so many `submissions`), `doubled`: the sum of both bounds of the probability in per cent, `won` within the period;
-    `weighted_minor` against `won_minor`."""
-    line = submission_line
-    end = morning(submission.c.last_day + 1, filters.time_zone)
-    same = and_(line.c.book == submission.c.book, line.c.version == submission.c.version)
-    became = and_(span.c.opportunity_id == line.c.opportunity_id, at_the_end(span, end))
-    won = and_(span.c.outcome == "won", span.c.outcome_since >= morning(submission.c.first_day, filters.time_zone))
-    doubled = line.c.low + line.c.high
-    weighted = (doubled * line.c.amount_minor + 100) // 200
-    statement = (
-        select(
-            line.c.process,
-            line.c.stage,
-            line.c.currency,
-            func.max(line.c.process_version).label("process_version"),
-            func.count().label("lines"),
-            func.count(func.distinct(submission.c.submission_id)).label("submissions"),
-            cast(func.sum(doubled), BigInteger).label("doubled"),
-            func.count().filter(won).label("won"),
-            cast(func.coalesce(func.sum(weighted), 0), BigInteger).label("weighted_minor"),
-            cast(func.coalesce(func.sum(span.c.amount_minor).filter(won, _in_its(line)), 0), BigInteger).label(
-                "won_minor"
-            ),
-        )
-        .select_from(submission.join(line, same).outerjoin(span, became))
-        .where(_visible(scope), *_narrowed(filters), _open(line))
-        .group_by(line.c.process, line.c.stage, line.c.currency)
-        .order_by(line.c.process, line.c.stage, line.c.currency.asc().nulls_last())
-    )
-    return (await connection.execute(statement)).mappings().all()
-
-
 def at_the_end(of: FromClause, end: ColumnElement[Any]) -> ColumnElement[bool]:
     """The span that held at the last moment before `end`."""
     return and_(of.c.valid_from < end, of.c.valid_to >= end, known(of, None))
 
 
-def _in_its(line: FromClause) -> ColumnElement[bool]:
-    return span.c.currency == line.c.currency
+def _won_by_holder(of: FromClause, time_zone: str) -> ColumnElement[bool]:
+    """The spans (`of`) of what the holder of a submission had won within its period when the period ended."""
+    end = morning(submission.c.last_day + 1, time_zone)
+    mine = case(
+        (submission.c.holder_kind == "person", of.c.then_owner_id == submission.c.holder_id),
+        else_=of.c.then_team_id == any_(submission.c.teams),
+    )
+    began = morning(submission.c.first_day, time_zone)
+    return and_(at_the_end(of, end), of.c.outcome == "won", of.c.outcome_since >= began, of.c.outcome_since < end, mine)
+
+
+def _speaks_of(currency: str, time_zone: str) -> ColumnElement[bool]:
+    """Was something expected, judged or won in it? What an accuracy in the currency is about."""
+    said = [{"currency": currency}]
+    gained = span.alias("gained")
+    won = exists().where(_won_by_holder(gained, time_zone), gained.c.currency == currency)
+    return or_(submission.c.figures.contains(said), submission.c.judged.contains(said), won)
 
 
 def _has_line(process: str, stage: int) -> ColumnElement[bool]:
-    line = submission_line
+    line = submission_line.alias("standing_there")
     same = (line.c.book == submission.c.book, line.c.version == submission.c.version)
-    return exists().where(*same, line.c.process == process, line.c.stage == stage, _open(line))
+    return exists().where(*same, line.c.process == process, line.c.stage == stage, to_be_won(line))
 
 
-def _open(line: FromClause) -> ColumnElement[bool]:
+def to_be_won(line: FromClause) -> ColumnElement[bool]:
     return and_(line.c.category.not_in(("closed", "omitted")), ~line.c.beside)
 
 
@@ -184,10 +147,10 @@ def _superseded() -> ColumnElement[bool]:
 
 
 def _seen(scope: Scope) -> Select[Any]:
-    return select(submission, (~_superseded()).label("standing")).where(_visible(scope))
+    return select(submission, (~_superseded()).label("standing")).where(visible_submissions(scope))
 
 
-def _visible(scope: Scope) -> ColumnElement[bool]:
+def visible_submissions(scope: Scope) -> ColumnElement[bool]:
     if scope.everything:
         return literal(True)
     return or_(
@@ -196,7 +159,7 @@ def _visible(scope: Scope) -> ColumnElement[bool]:
     )
 
 
-def _narrowed(filters: SubmissionFilters) -> list[ColumnElement[bool]]:
+def narrowed(filters: SubmissionFilters) -> list[ColumnElement[bool]]:
     asked: tuple[tuple[ColumnElement[Any], Sequence[str]], ...] = (
         (submission.c.holder_kind, filters.holder_kind),
         (submission.c.holder_id, filters.holder),
@@ -215,4 +178,9 @@ def _narrowed(filters: SubmissionFilters) -> list[ColumnElement[bool]]:
         found.append(func.greatest(ahead, 0) >= first if last is None else func.greatest(ahead, 0).between(first, last))
     if filters.stage is not None:
         found.append(_has_line(*filters.stage))
+    if filters.judged:
+        words = [submission.c.judged.contains([{"currency": currency}]) for currency in filters.currency]
+        found.append(or_(*words) if words else func.jsonb_array_length(submission.c.judged) > 0)
+    elif filters.currency:
+        found.append(or_(*(_speaks_of(currency, filters.time_zone) for currency in filters.currency)))
     return found

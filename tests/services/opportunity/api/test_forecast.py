@@ -233,7 +233,11 @@ async def test_after_the_quarter_submissions_are_held_against_what_was_won(quart
     assert compared(of["CNY"]["commit"]) == [3, 1380_00, 1140_00, 8_261, 240_00, 1000_00]
     assert compared(of["CNY"]["judged"]) == [1, 300_00, 380_00, 12_667, -80_00, 80_00]
     assert compared(of["USD"]["weighted"]) == [2, 80_00, 0, 0, 80_00, 80_00]
-    assert len((await got(quarter.client, of["CNY"]["drill"]))["items"]) == 3
+    for one in of.values():
+        for measure in ("weighted", "commit", "judged"):
+            if one[measure] is not None:
+                behind = (await got(quarter.client, one[measure]["drill"]))["items"]
+                assert len(behind) == one[measure]["submissions"]
     last = await got(quarter.client, "/forecast/accuracy", holder=quarter.seller, standing=True)
     assert [compared(one["weighted"]) for one in last["figures"]] == [[1, 380_00, 380_00, 10_000, 0, 0]]
     none = await got(quarter.client, "/forecast/accuracy", holder=quarter.seller, period="2017-Q3")
@@ -261,7 +265,18 @@ async def test_by_stage_the_share_expected_stands_against_the_share_won(quarter:
     ]
     [first] = told["stages"][0]["worth"]
     assert (first["weighted_minor"], first["won_minor"], first["error_minor"]) == (0, 760_00, -760_00)
-    assert len((await got(quarter.client, told["stages"][0]["drill"]))["items"]) == 2
+    for stage in told["stages"]:
+        behind = (await got(quarter.client, stage["drill"]))["items"]
+        assert (len(behind), sum(line["won"] for line in behind)) == (stage["lines"], stage["won"])
+        for worth in stage["worth"]:
+            some = (await got(quarter.client, worth["drill"]))["items"]
+            assert len(some) == worth["lines"]
+            assert sum(line["won_minor"] or 0 for line in some) == worth["won_minor"]
+    asked = {"holder": quarter.seller, "limit": 2}
+    first_page = await got(quarter.client, "/forecast/submissions/lines", **asked)
+    second = await got(quarter.client, "/forecast/submissions/lines", **asked, cursor=first_page["next_cursor"])
+    ids = [(one["submission_id"], one["opportunity"]["id"]) for one in (*first_page["items"], *second["items"])]
+    assert len(set(ids)) == 4
 
 
 async def test_a_seller_sees_and_submits_their_own_and_nobody_elses(house: House, quarter: Quarter) -> None:

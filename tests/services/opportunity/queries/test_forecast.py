@@ -14,9 +14,9 @@ from services.opportunity.domain.opportunity.page import position
 from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.queries.forecast import expectation
 from services.opportunity.queries.snapshot import snapshot
+from services.opportunity.queries.submission_lines import by_stage
 from services.opportunity.queries.submissions import (
     SubmissionFilters,
-    by_stage,
     one_submission,
     submissions,
     won_within,
