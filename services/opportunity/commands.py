@@ -10,7 +10,7 @@ from typing import Any
 
 from services.opportunity.domain.assessment.scoring import Assess
 from services.opportunity.domain.gates.book import BOOK
-from services.opportunity.domain.gates.evaluate import Gates
+from services.opportunity.domain.gates.evaluate import GateRefusedError, Gates
 from services.opportunity.domain.opportunity.decide import Change, Circumstances, TermsCommand, decide, earliest
 from services.opportunity.domain.opportunity.files import AttachFile
 from services.opportunity.domain.opportunity.opening import OpenOpportunity, decide_open
@@ -111,13 +111,15 @@ async def upsert(
     command: OpenOpportunity,
     may: May,
     steps: Callable[[OpportunityState], Sequence[Any]] | None = None,
+    acting: Acting | None = None,
     calendar: BusinessCalendar | None = None,
 ) -> JsonObject:
     """Open it when nobody has this external id; else change what differs.
 
     `steps` derives what is to be done from where the opportunity stands (after it was opened, if it is new), in place of
     `differences`: for callers that also know about progress and outcome. A step that the other system dates before what it
-    rests on here counts from then: its history is not ours. `calendar`: of the installation.
+    rests on here counts from then: its history is not ours. `acting`: somebody who is no other system, and is held to the gates
+    and to the authority matrix. `calendar`: of the installation, for the decisions of those who are not.
     """
     holder = (await work.state(CLAIM, claim_id(system, external_id))).state.opportunity_id
     if holder is None:
@@ -139,7 +141,7 @@ async def upsert(
         state = (await work.state(OPPORTUNITY, opportunity_id)).state
         if one.occurred_at is not None and one.occurred_at < earliest(state, type(one)):
             one = one.model_copy(update={"occurred_at": earliest(state, type(one))})  # noqa: PLW2901
-        await _apply(work, opportunity_id, one, process, None, calendar)
+        await _apply(work, opportunity_id, one, process, acting, calendar)
     return answer
 
 
@@ -191,7 +193,11 @@ async def _apply(
         given = replace(given, roles=acting.roles, calendar=acting.calendar, gates=gates)
     elif calendar is not None:
         given = replace(given, calendar=calendar)
-    events = decide(state, command, given)
+    try:
+        events = decide(state, command, given)
+    except GateRefusedError as refusal:
+        refusal.opportunity_id = opportunity_id
+        raise
     work.append(OPPORTUNITY, opportunity_id, *events, occurred_at=command.occurred_at)
 
 

@@ -1,17 +1,20 @@
 """Every gate is proved to still fire, at set times: what its proofs expect is asked of the code as it is now (R5)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.opportunity.domain.gates.book import BOOK
 from services.opportunity.domain.gates.rule import prove
 from services.opportunity.entities import GATE_BOOK, GATE_PROOFS
+from shared.contracts.event import Recorded
 from shared.contracts.opportunity import GateProof, GatesProved
 from shared.eventstore.commands import CommandContext, Commands
-from shared.eventstore.types import JsonObject
+from shared.eventstore.types import JsonObject, Pending
 from shared.eventstore.work import Work
 from shared.kit.clock import SystemClock
 from shared.scheduler.due import DueItem, due_table, schedule
@@ -19,6 +22,8 @@ from shared.scheduler.worker import DueRule
 
 RULE = "gate_proofs"
 EVERY = timedelta(days=7)
+
+log = structlog.get_logger(__name__)
 
 
 async def prove_gates(work: Work) -> JsonObject:
@@ -40,9 +45,16 @@ async def prove_gates(work: Work) -> JsonObject:
     return {"id": BOOK, "gates": len(proofs)}
 
 
+def failing(events: Iterable[Recorded[Any] | Pending]) -> list[GateProof]:
+    """Of those that were proved now: somebody must look at them."""
+    return [proof for one in events if isinstance(one.event, GatesProved) for proof in one.event.gates if proof.failing]
+
+
 def due_rules(commands: Commands, engine: AsyncEngine) -> Sequence[DueRule]:
     async def due(context: CommandContext, item: DueItem) -> None:
-        await commands.run(context, {}, prove_gates)
+        outcome = await commands.run(context, {}, prove_gates)
+        for proof in failing(outcome.events):
+            log.error("a gate no longer does what its proofs expect", **proof.model_dump())
         async with engine.begin() as connection:
             await schedule(connection, RULE, item.stream_id, following(max(item.due_at, context.now)))
 

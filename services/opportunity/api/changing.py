@@ -1,20 +1,19 @@
 """Changing an opportunity: a route for each step, made from one table, and several steps in one append."""
 
 import inspect
-from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Response
+from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from services.opportunity.api.references import OrganisationNow
 from services.opportunity.api.roles import MAY_COMMAND, MAY_CONCEDE, check_migration
 from services.opportunity.api.steps import STEPS, Step
+from services.opportunity.api.stops import held_to_gates
 from services.opportunity.commands import Acting, change
-from services.opportunity.domain.gates.evaluate import GateRefusedError
 from services.opportunity.domain.opportunity.concessions import GrantConcessions
 from services.opportunity.domain.opportunity.decide import Change
-from services.opportunity.gating import record_stop
 from services.opportunity.visibility import within
 from shared.contracts.opportunity import Code, EntityId
 from shared.eventstore.commands import Work
@@ -61,9 +60,10 @@ async def changes(
     ],
     command: Commanding,
     organisation: OrganisationNow,
+    request: Request,
 ) -> Response:
     """Decided one after the other, each on what those before lead to; the first refusal refuses them all."""
-    return await _carry_out(opportunity_id, body, list(body.changes), command, organisation, "changes")
+    return await _carry_out(opportunity_id, body, list(body.changes), command, organisation, request, "changes")
 
 
 async def _carry_out(
@@ -72,6 +72,7 @@ async def _carry_out(
     commands: list[Any],
     command: Commander,
     organisation: OrganisationNow,
+    request: Request,
     prefix: str = "",
 ) -> Response:
     check_migration(commands, command.caller, prefix)
@@ -83,35 +84,25 @@ async def _carry_out(
         answer = await change(work, opportunity_id, commands, within(command.scope), acting)
         return {"id": answer["opportunity_id"]}
 
-    try:
-        return await command.run(body, decide)
-    except GateRefusedError as refusal:
-        await _record_stop(opportunity_id, body, command, refusal)
-        raise
-
-
-async def _record_stop(opportunity_id: str, body: BaseModel, command: Commander, refusal: GateRefusedError) -> None:
-    """Under an id made from that of what was refused: a retry of it counts once."""
-    context = command.context
-    if context.dry_run:
-        return
-    command_id = None if context.command_id is None else f"{context.command_id}/gates"
-    following = replace(context, command_id=command_id, if_match=None, occurred_at=None)
-    told = {"path": command.path, "body": body.model_dump(mode="json", exclude_unset=True)}
-    await command.backend.commands.run(following, told, lambda work: record_stop(work, opportunity_id, refusal))
+    return await held_to_gates(partial(command.run, body, decide), body, command, request)
 
 
 def _add(step: Step) -> None:
     async def route(
-        opportunity_id: OpportunityId, body: Any, command: Commanding, organisation: OrganisationNow
+        opportunity_id: OpportunityId, body: Any, command: Commanding, organisation: OrganisationNow, request: Request
     ) -> Response:
-        return await _carry_out(opportunity_id, body, [body], command, organisation)
+        return await _carry_out(opportunity_id, body, [body], command, organisation, request)
 
     async def coded(
-        opportunity_id: OpportunityId, code: Any, body: Any, command: Commanding, organisation: OrganisationNow
+        opportunity_id: OpportunityId,
+        code: Any,
+        body: Any,
+        command: Commanding,
+        organisation: OrganisationNow,
+        request: Request,
     ) -> Response:
         said = body.model_dump(exclude_unset=True) | {step.code: code}
-        return await _carry_out(opportunity_id, body, [step.command(**said)], command, organisation)
+        return await _carry_out(opportunity_id, body, [step.command(**said)], command, organisation, request)
 
     model = step.command if step.code is None else _without(step.command, step.code)
     chosen = route if step.code is None else coded

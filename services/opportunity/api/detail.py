@@ -53,11 +53,12 @@ class Line(BaseModel):
 
 
 class ConcessionItem(BaseModel):
-    """The latest word on a kind of concession. `granted_as`: in which role it was within somebody's authority."""
+    """The latest word on a kind of concession. `reason` null: it follows from a lower amount. `granted_as`: in which role it was
+    within somebody's authority."""
 
     kind: Coded
     concession: Concession
-    reason: str
+    reason: str | None
     reduction_bp: int | None
     granted_as: str | None
 

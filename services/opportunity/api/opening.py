@@ -1,14 +1,16 @@
 """Opening opportunities: one, many, or by the id that another system knows it by."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.opportunity.api.references import Known, OrganisationNow
-from services.opportunity.api.roles import MAY_COMMAND
-from services.opportunity.commands import claim_id, open_opportunity, upsert
+from services.opportunity.api.roles import MAY_COMMAND, MIGRATING
+from services.opportunity.api.stops import held_to_gates
+from services.opportunity.commands import Acting, claim_id, open_opportunity, upsert
 from services.opportunity.domain.opportunity.opening import OpenOpportunity
 from services.opportunity.entities import CLAIM
 from services.opportunity.visibility import within
@@ -84,16 +86,21 @@ async def put_by_external(
     command: Commanding,
     organisation: OrganisationNow,
 ) -> Response:
-    """Fields that are left out stay as they are; `null` empties account, owner and team. Said twice, nothing happens."""
+    """Fields that are left out stay as they are; `null` empties account, owner and team. Said twice, nothing happens. What
+    `integration` and `operations` say happened in the other system: gates and authority matrix bind everybody else."""
     known = await organisation.known([body])
 
     async def decide(work: Work) -> JsonObject:
         known.check([body])
         claim = (await work.state(CLAIM, claim_id(system, external_id))).state
         wanted = body if claim.opportunity_id else _owned(body, command)
-        return _told(await upsert(work, system, external_id, wanted, within(command.scope)))
+        may = within(command.scope)
+        return _told(await upsert(work, system, external_id, wanted, may, acting=acting, calendar=calendar))
 
-    return await command.run(body, decide, status=201, location=_location(request))
+    calendar = command.backend.calendar
+    acting = None if command.caller.roles & MIGRATING else Acting(command.caller.roles, calendar)
+    with_gates = partial(command.run, body, decide, status=201, location=_location(request))
+    return await held_to_gates(with_gates, body, command, request)
 
 
 def _opening(body: OpenOpportunity, command: Commander, known: Known) -> Decide:

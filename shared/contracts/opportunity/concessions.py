@@ -24,11 +24,17 @@ class Concession(Part):
 
 @CONTRACT.event("opportunity.concession_granted")
 class ConcessionGranted(Event):
-    """`granted_as`: the role whose authority covered it; absent where it needed none. `reduction_bp`: by how much a price is
-    lower than what the deal is worth, in basis points."""
+    """`granted_as`: the role whose authority covered it; absent where it needed none. `reason` absent: the amount was lowered after
+    a price had been offered, or the contract is worth less than the amount on record, and that is a lower price.
+
+    Of a discount and of a price: `reduction_bp`, by how much a price is lower than the `reference`, the highest amount on record
+    since the first of them; `together_bp`, by how much discount and price are below it together. Basis points; absent where they
+    cannot be measured."""
 
     concession: Concession
-    reason: Text
+    reason: Text | None = None
     reduction_bp: int | None = Field(default=None, ge=0, le=10_000)
+    together_bp: int | None = Field(default=None, ge=0, le=20_000)
+    reference: Money | None = None
     granted_as: GrantingRole | None = None
     authority_version: int = Field(ge=1)

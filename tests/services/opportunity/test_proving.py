@@ -7,9 +7,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.opportunity.gating import define_default_book
-from services.opportunity.proving import EVERY, RULE, due_rules, following, plan_proofs, prove_gates
-from shared.contracts.opportunity import GatesProved
+from services.opportunity.proving import EVERY, RULE, due_rules, failing, following, plan_proofs, prove_gates
+from shared.contracts.opportunity import GateProof, GatesProved
 from shared.eventstore.commands import CommandContext
+from shared.eventstore.types import Pending
 from shared.kit.ids import new_id
 from shared.scheduler.due import DueItem, due_table, migrate_scheduler
 from shared.service.backend import open_engine
@@ -31,6 +32,12 @@ async def test_all_gates_in_force_are_proved_in_one_fact(desk: Desk) -> None:
     assert isinstance(event, GatesProved)
     assert {one.gate for one in event.gates} >= {"price_for_terms", "win_on_record"}
     assert not any(one.failing for one in event.gates)
+
+
+def test_proofs_that_fail_by_now_are_found() -> None:
+    proofs = (GateProof(gate="a", version=1, proofs=2), GateProof(gate="b", version=3, proofs=2, failing=("known",)))
+    event = Pending(STREAM, GatesProved(gates=proofs), NOW, new_id())
+    assert failing([event]) == [proofs[1]]
 
 
 async def test_without_gates_there_is_nothing_to_prove(desk: Desk) -> None:

@@ -14,11 +14,13 @@ RANKS: Sequence[GrantingRole] = ("seller", "manager", "finance", "operations", "
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be conceded. `size`: basis points or days, None where it cannot be measured; `deal`: what the deal is worth."""
+    """What is to be conceded. `size`: basis points or days, None where it cannot be measured; `deal`: what the deal is worth.
+    `together`: the size is that of discount and price together."""
 
     kind: ConcessionKind
     size: int | None
     deal: Money | None
+    together: bool = False
 
 
 def covers(grant: Grant, asked: Asked) -> bool:
@@ -46,7 +48,8 @@ def over_authority(authority: AuthorityDefined, asked: Asked, field: str) -> Rea
     able = {grant.role for grant in authority.grants if covers(grant, asked)}
     may = ", ".join(role for role in RANKS if role in able)
     worth = f" on a deal of {asked.deal}" if asked.deal is not None else " on a deal whose amount is not on record"
-    what = f"{named(asked.kind)}{_size(asked)}{worth} is beyond your authority (matrix version {authority.version})"
+    kind = "discount and price together" if asked.together else named(asked.kind)
+    what = f"{kind}{_size(asked)}{worth} is beyond your authority (matrix version {authority.version})"
     expected = f"somebody with the role {may}" if may else "nobody may: less of it, or another authority matrix"
     return Reason("over_authority", what, field, expected)
 

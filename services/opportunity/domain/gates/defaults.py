@@ -25,6 +25,12 @@ DEFAULT_AUTHORITY: Final = DefineAuthority(
     ),
 )
 
+
+def _leaving(stage: str) -> tuple[Guard, ...]:
+    """Whoever skips it leaves it behind as well."""
+    return Guard(act="stage_completed", stages=(stage,)), Guard(act="stage_skipped", stages=(stage,))
+
+
 PRICE_FOR_TERMS: Final = GateRule(
     names={"en": "A lower price for better payment", "zh": "降价须换取更好的付款条件"},
     guards=(Guard(act="discount"), Guard(act="price")),
@@ -62,7 +68,7 @@ PROMISE_AGREED: Final = GateRule(
 )
 PROPOSAL_WORTH_IT: Final = GateRule(
     names={"en": "A proposal worth designing", "zh": "正式方案须值得投入"},
-    guards=(Guard(act="stage_completed", stages=("demonstration",)),),
+    guards=_leaving("demonstration"),
     requires=Condition(
         all_of=(Condition(fact="amount", test="known"), Condition(fact="days_to_close", test="at_least", value=0))
     ),
@@ -82,7 +88,7 @@ PROPOSAL_WORTH_IT: Final = GateRule(
 )
 BID_IN_SYNC: Final = GateRule(
     names={"en": "Preferred by a customer who evaluates", "zh": "客户须已进入评估阶段"},
-    guards=(Guard(act="stage_completed", stages=("evaluation",)),),
+    guards=_leaving("evaluation"),
     requires=Condition(none_of=(Condition(fact="synchrony", test="is", value="ahead"),)),
     mode="warn",
     message={

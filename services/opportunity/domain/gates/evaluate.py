@@ -1,8 +1,9 @@
 """What the gates in force say of an act: it passes, with a warning or on a waiver, or it is refused (R5)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
@@ -63,11 +64,13 @@ class Gates:
 
 
 class GateRefusedError(RefusedError):
-    """Refused by gates alone; `stopped` is what is to be recorded of it."""
+    """Refused by gates alone: by these. `stopped` is what is to be recorded of it, about `opportunity_id` (None: not known)."""
 
-    def __init__(self, reasons: tuple[Reason, ...], stopped: tuple[GateStopped, ...]) -> None:
-        super().__init__(reasons)
-        self.stopped = stopped
+    def __init__(self, rulings: tuple[Ruling, ...], reasons: tuple[Reason, ...] | None = None) -> None:
+        super().__init__(tuple(map(_reason, rulings)) if reasons is None else reasons)
+        self.rulings = rulings
+        self.stopped = tuple(map(_stopped, rulings))
+        self.opportunity_id: str | None = None
 
 
 def act_of(event: Event) -> ActOn | None:
@@ -89,18 +92,25 @@ def gated(
     state: OpportunityState, events: Sequence[Event], process: SalesProcess, gates: Gates, at: datetime
 ) -> Sequence[Event]:
     """The events with what the gates say of them; `at`: their business time. Raises GateRefusedError with every objection."""
-    rulings = list(rulings_of(state, events, process, gates, at))
-    refused = [one for one in rulings if one.verdict == "refused"]
+    rulings = list(rulings_of(state, events, process, gates, at, today=gates.now))
+    refused = tuple(one for one in rulings if one.verdict == "refused")
     if refused:
-        raise GateRefusedError(tuple(map(_reason, refused)), tuple(map(_stopped, refused)))
+        raise GateRefusedError(refused)
     return [*events, *(fact for one in rulings if (fact := _fact(one)) is not None)]
 
 
 def rulings_of(
-    state: OpportunityState, events: Sequence[Event], process: SalesProcess, gates: Gates, at: datetime
+    state: OpportunityState,
+    events: Sequence[Event],
+    process: SalesProcess,
+    gates: Gates,
+    at: datetime,
+    *,
+    today: datetime | None = None,
 ) -> Iterator[Ruling]:
     """What the gates say of events that one command leads to, each against the state that it meets; nobody is kept from going
-    back."""
+    back. Days are counted up to `today`, default the business time `at`: whoever decides counts by the clock, for the caller
+    names the business time."""
     if not any(map(act_of, events)) or any(isinstance(event, StageRegressed) for event in events):
         return
     path = [state]
@@ -109,8 +119,15 @@ def rulings_of(
     for before, event in zip(path, events, strict=False):
         act = act_of(event)
         if act is not None:
-            facts = facts_now(before, path[-1], process, gates, at)
+            facts = facts_now(before, _after(path[-1], event), process, gates, today or at)
             yield from rulings(act, facts, before, process, gates)
+
+
+def _after(state: OpportunityState, event: Event) -> OpportunityState:
+    """A concession is judged by what it grants itself, whatever was said on a later time."""
+    if not isinstance(event, ConcessionGranted):
+        return state
+    return replace(state, concessions=MappingProxyType({**state.concessions, event.concession.kind: event}))
 
 
 def rulings(act: ActOn, facts: Facts, state: OpportunityState, process: SalesProcess, gates: Gates) -> Iterator[Ruling]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from services.opportunity.domain.gates.conditions import expected_value, faults, fits, holds
 from services.opportunity.domain.gates.facts import FACTS, Facts, Value
@@ -61,7 +62,7 @@ def faults_of(rule: GateRule) -> Iterator[Reason]:
     wrong = [*faults(rule.requires, "rule.requires")]
     if rule.applies_when is not None:
         wrong += faults(rule.applies_when, "rule.applies_when")
-    wrong += _bad_proofs(rule)
+    wrong += [*_bad_proofs(rule), *_unproved(rule)]
     yield from wrong
     if not wrong:
         yield from _failed(rule)
@@ -76,6 +77,16 @@ def _bad_proofs(rule: GateRule) -> Iterator[Reason]:
             elif not fits(fact.kind, value):
                 fault = f"{name} ({fact.kind}) cannot be {case.facts[name]!r}"
                 yield Reason("bad_value", fault, where, expected_value(fact.kind, "is"))
+
+
+def _unproved(rule: GateRule) -> Iterator[Reason]:
+    """A rule that refuses must be seen to do so, and not to refuse everything."""
+    if rule.mode == "warn":
+        return
+    for verdict in get_args(Expect):
+        if all(case.expect != verdict for case in rule.proofs):
+            fault = f"the mode is {rule.mode}, and no proof shows facts on which it {verdict}"
+            yield Reason("proof_missing", fault, "rule.proofs", f'a case with "expect": "{verdict}"')
 
 
 def _failed(rule: GateRule) -> Iterator[Reason]:

@@ -13,11 +13,12 @@ from services.opportunity.domain.forecast.category import Forecast, decide_forec
 from services.opportunity.domain.gates.evaluate import Gates, gated
 from services.opportunity.domain.opportunity import concessions, files, outcome, progress, terms
 from services.opportunity.domain.opportunity.stages import check_evidence
-from services.opportunity.domain.opportunity.state import OpportunityState
+from services.opportunity.domain.opportunity.state import OpportunityState, late
 from services.opportunity.domain.process import SalesProcess
 from shared.contracts.event import Event
 from shared.contracts.refusal import RefusedError, refuse
 from shared.kit.calendar import BusinessCalendar
+from shared.kit.money import Money
 
 ProgressCommand = (
     progress.ReachMilestone
@@ -87,9 +88,15 @@ def decide(state: OpportunityState, command: Any, given: Circumstances) -> Seque
     What is asserted of a deal that was brought in happened elsewhere: no gate stood before it.
     """
     events = _decided(state, command, given)
-    if given.gates is None or isinstance(command, progress.AssertProgress):
+    if given.gates is None or (isinstance(command, progress.AssertProgress) and brought_in(state)):
         return events
     return gated(state, events, given.process, given.gates, given.now)
+
+
+def brought_in(state: OpportunityState) -> bool:
+    """Does another system know it, and has nobody shown here yet how it came to where it stands?"""
+    shown = (evidence.kind for evidence in state.evidence.values())
+    return bool(state.external_ids) and not state.skipped and all(kind == "asserted_at_migration" for kind in shown)
 
 
 def _decided(state: OpportunityState, command: Any, given: Circumstances) -> Sequence[Event]:
@@ -118,12 +125,17 @@ def _decided(state: OpportunityState, command: Any, given: Circumstances) -> Seq
         case progress.AssertProgress():
             return progress.decide_assert_progress(state, command, process, now, actor)
         case concessions.GrantConcessions():
-            authority = None if given.gates is None else given.gates.book.authority(given.gates.now)
-            return concessions.decide_concessions(state, command, authority, given.roles)
+            return concessions.decide_concessions(state, command, _granting(given), now)
         case Forecast():
             return decide_forecast(state, command, now, actor, given.roles)
         case outcome.Win():
-            return outcome.decide_win(state, command, process, now, actor)
+            won = outcome.decide_win(state, command, process, now, actor)
+            return [*_lowered(state, command.amount or state.amount, given), *won]
+        case terms.ChangeAmount():
+            changed = terms.decide_amount(state, command, now)
+            # Until a price is offered an amount is an estimate; what is said of an earlier time changes nothing now.
+            asks = changed and concessions.offered(state) and not late(state, "amount", now)
+            return [*changed, *(_lowered(state, command.amount, given) if asks else ())]
         case outcome.Reopen():
             return outcome.decide_reopen(state, command, process)
         case scoring.Assess():
@@ -136,7 +148,6 @@ def _decided(state: OpportunityState, command: Any, given: Circumstances) -> Seq
 
 
 _PLAIN: dict[type[Any], Any] = {
-    terms.ChangeAmount: terms.decide_amount,
     terms.ChangeCloseDate: terms.decide_close_date,
     terms.AgreeLineItems: terms.decide_line_items,
     terms.AssignOwner: terms.decide_owner,
@@ -152,6 +163,16 @@ _PLAIN: dict[type[Any], Any] = {
     effort.SpendEffort: effort.decide_effort,
     files.AttachFile: files.decide_file,
 }
+
+
+def _granting(given: Circumstances) -> concessions.Granting:
+    authority = None if given.gates is None else given.gates.book.authority(given.gates.now)
+    return concessions.Granting(authority, given.roles)
+
+
+def _lowered(state: OpportunityState, amount: Money | None, given: Circumstances) -> Sequence[Event]:
+    """What happened elsewhere was granted there."""
+    return [] if given.gates is None else concessions.decide_lowered(state, amount, _granting(given))
 
 
 def _model(given: Circumstances) -> AssessmentModel:

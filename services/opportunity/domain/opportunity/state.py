@@ -22,7 +22,9 @@ class OpportunityState:
     """`completed_stage` 0 at birth; `entered_stage` is the next one once its milestones are all there, else None (R1).
 
     `since`: for each term, the business time of the latest word on it; a word on an earlier time does not change what is so now.
-    `concessions`: the latest word on each kind; `waivers`: by gate, the one that lasts longest.
+    `concessions`: the latest word on each kind. `conceded_bp`: the most of discount and price together that was granted, against
+    `references`, the highest amount since the first of them; `largest`: the largest amount ever said; minor units by currency.
+    `waivers`: by gate, the one that lasts longest.
     `moved_at`: the business time of the latest step through the two processes, or of the latest outcome. `visits`, `minutes`: the
     effort spent so far. `files`: attached, by id. `pushed_out_at`: when the close date was put off, in order. `forecast`: the
     category that was chosen, None: that of its funnel state; `judgement`: a manager's word beside.
@@ -60,6 +62,9 @@ class OpportunityState:
     forecast: facts.ChosenCategory | None = None
     judgement: facts.ForecastJudged | None = None
     concessions: Mapping[str, facts.ConcessionGranted] = field(default_factory=lambda: _NOTHING)
+    conceded_bp: int = 0
+    references: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    largest: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     waivers: Mapping[str, facts.GateWaived] = field(default_factory=lambda: _NOTHING)
     since: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
     moved_at: datetime = NEVER
@@ -112,7 +117,18 @@ def _opened(_: OpportunityState, e: facts.OpportunityOpened, at: datetime) -> Ch
         "opened_at": at,
         "stage_since": at,
         "outcome_since": at,
+        "largest": _larger(_NOTHING, e.amount),
     }
+
+
+def _larger(known: Mapping[str, int], said: Money | None) -> Mapping[str, int]:
+    if said is None or known.get(said.currency, -1) >= said.minor:
+        return known
+    return MappingProxyType({**known, said.currency: said.minor})
+
+
+def _amount(state: OpportunityState, e: Any, at: datetime) -> Changes:
+    return _fields("amount")(state, e, at) | {"largest": _larger(state.largest, e.amount)}
 
 
 def _evidenced(kind: Literal["milestone", "criterion"]) -> Rule:
@@ -177,7 +193,7 @@ def _outcome(outcome: Outcome) -> Rule:
 
 def _won(state: OpportunityState, e: facts.OpportunityWon, at: datetime) -> Changes:
     won = _outcome("won")(state, e, at)
-    return won if e.amount is None else won | _fields("amount")(state, e, at)
+    return won if e.amount is None else won | _amount(state, e, at)
 
 
 def _move(rule: Rule) -> Rule:
@@ -193,9 +209,14 @@ def _linked(state: OpportunityState, e: facts.ExternalIdLinked, _: datetime) -> 
 
 def _conceded(state: OpportunityState, e: facts.ConcessionGranted, at: datetime) -> Changes:
     kind = e.concession.kind
+    measured = {
+        "conceded_bp": max(state.conceded_bp, e.together_bp or 0),
+        "references": _larger(state.references, e.reference),
+        "largest": _larger(state.largest, e.concession.amount),
+    }
     if late(state, f"concession.{kind}", at):
-        return {}
-    return {
+        return measured
+    return measured | {
         "concessions": MappingProxyType({**state.concessions, kind: e}),
         "since": MappingProxyType({**state.since, f"concession.{kind}": at}),
     }
@@ -254,9 +275,9 @@ _RULES: dict[type[Event], Rule] = {
     facts.AccountAssigned: _fields("account_id"),
     facts.OwnerAssigned: _fields("owner_id"),
     facts.TeamAssigned: _fields("team_id"),
-    facts.AmountEstimated: _fields("amount"),
-    facts.AmountRaised: _fields("amount"),
-    facts.AmountReduced: _fields("amount"),
+    facts.AmountEstimated: _amount,
+    facts.AmountRaised: _amount,
+    facts.AmountReduced: _amount,
     facts.CloseDateSet: _fields("close_date"),
     facts.CloseDatePushedOut: _pushed_out,
     facts.CloseDatePulledIn: _fields("close_date"),

@@ -289,7 +289,7 @@ async def test_a_sale_goes_its_way_over_every_route(house: House) -> None:
         "milestone_reached", "stage_entered", "milestone_retracted", "stage_left", "commitment_given", "stage_completed",
         "commitment_retracted", "stage_regressed", "buying_stage_observed", "risk_decided", "stage_skipped",
         "amount_estimated", "close_date_set", "line_items_agreed", "owner_assigned", "team_assigned", "account_assigned",
-        "renamed", "commented", "flagged", "paused", "resumed", "lost", "reopened", "abandoned", "won",
+        "renamed", "commented", "flagged", "paused", "resumed", "lost", "reopened", "abandoned", "won", "gate_warned",
     }  # fmt: skip
     assert set(events) == expected
     assert page["outcome"]["code"] == "won"

@@ -6,13 +6,17 @@ from typing import Any
 from services.opportunity.domain.gates.book import GateBook, evolve_book
 from services.opportunity.domain.gates.evaluate import Gates
 from shared.contracts.event import Event
-from shared.contracts.opportunity import AuthorityDefined, Condition, GateDefined, GateRule, Grant, Guard
+from shared.contracts.opportunity import AuthorityDefined, Condition, GateDefined, GateRule, Grant, Guard, ProofCase
 from shared.kit.money import Money
 from shared.testing.given import START, given
 from tests.services.opportunity.deals import LATER
 
 AMOUNT_KNOWN = Condition(fact="amount", test="known")
 FIVE = Money(minor=5, currency="CNY")
+PROOFS = (
+    ProofCase(name="unknown", expect="fires"),
+    ProofCase(name="known", facts={"amount": FIVE}, expect="passes"),
+)
 
 
 class Books:
@@ -29,6 +33,7 @@ def rule(act: str = "win", *stages: int | str, mode: str = "control", **fields: 
             "requires": AMOUNT_KNOWN,
             "mode": mode,
             "message": {"en": "The amount is missing"},
+            "proofs": PROOFS,
             **fields,
         }
     )

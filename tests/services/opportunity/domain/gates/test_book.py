@@ -19,7 +19,7 @@ from shared.contracts.event import Event
 from shared.contracts.opportunity import Condition, GateRetired, Grant, Guard, ProofCase
 from shared.kit.money import Money
 from shared.testing.given import START, Result, given
-from tests.services.opportunity.domain.gates.rules import DAY, MATRIX, Books, book, defined, rule
+from tests.services.opportunity.domain.gates.rules import DAY, MATRIX, PROOFS, Books, book, defined, rule
 
 NOW = START + 10 * DAY
 
@@ -83,9 +83,47 @@ def test_what_is_in_force_when(at: datetime, version: int | None) -> None:
     assert entries.in_force("other", at) is None
 
 
-def test_a_later_word_for_an_earlier_time_goes_before() -> None:
+def test_what_is_scheduled_comes_into_force_whatever_is_said_before_it_does() -> None:
     entries = book(defined(at=START + 5 * DAY), defined(version=2, at=START + DAY))
-    assert [gate.version for gate in entries.gates(START + 6 * DAY)] == [2]
+    assert [gate.version for gate in entries.gates(START + 2 * DAY)] == [2]
+    assert [gate.version for gate in entries.gates(START + 6 * DAY)] == [1]
+    again = book(defined(at=START + DAY), defined(version=2, at=START + DAY))
+    assert [gate.version for gate in again.gates(START + DAY)] == [2]
+
+
+def test_what_is_said_for_now_counts_though_the_same_is_scheduled() -> None:
+    later = NOW + 5 * DAY
+    scheduled = (defined(), defined(version=2, mode="warn", at=later))
+    defining(DefineGate(rule=rule(mode="warn")), *scheduled).then(defined(version=3, mode="warn", at=NOW))
+    defining(DefineGate(rule=rule()), *scheduled).nothing()
+    defining(DefineGate(rule=rule(), effective_from=later), *scheduled).then(defined(version=3, at=later))
+
+
+def test_a_retirement_for_now_counts_though_one_is_scheduled() -> None:
+    coming = GateRetired(key="gate", effective_from=NOW + DAY, reason="over")
+    retiring(RetireGate(reason="now"), defined(), coming).then(
+        GateRetired(key="gate", effective_from=NOW, reason="now")
+    )
+
+
+def test_retiring_takes_back_what_would_come_into_force_later() -> None:
+    retired = [GateRetired(key="gate", effective_from=at, reason="over") for at in (NOW, NOW + DAY)]
+    result = retiring(RetireGate(reason="over"), defined(), defined(version=2, at=NOW + DAY))
+    result.then(retired)
+    entries = book(defined(), defined(version=2, at=NOW + DAY), *retired)
+    assert entries.gates(NOW + 2 * DAY) == ()
+
+
+def test_a_matrix_that_is_scheduled_comes_into_force() -> None:
+    soon = MATRIX.model_copy(update={"version": 2, "effective_from": NOW + DAY, "standard_payment_days": 60})
+    deciding(authority(*MATRIX.grants, days=60), MATRIX, soon).then(
+        soon.model_copy(update={"version": 3, "effective_from": NOW})
+    )
+    deciding(authority(*MATRIX.grants), MATRIX, soon).nothing()
+    last = MATRIX.model_copy(update={"version": 3, "effective_from": NOW, "standard_payment_days": 90})
+    entries = book(MATRIX, soon, last)
+    found = [entries.authority(at) for at in (START, NOW, NOW + DAY)]
+    assert [one and one.version for one in found] == [1, 3, 2]
 
 
 @pytest.mark.parametrize(
@@ -97,13 +135,19 @@ def test_a_later_word_for_an_earlier_time_goes_before() -> None:
         ({"level": 1}, "bad_level"),
         ({"requires": Condition()}, "bad_condition"),
         ({"applies_when": Condition(fact="nonsense", test="known")}, "unknown_fact"),
-        ({"proofs": (ProofCase(name="a", facts={"nonsense": 1}, expect="fires"),)}, "unknown_fact"),
-        ({"proofs": (ProofCase(name="a", facts={"amount": 1}, expect="fires"),)}, "bad_value"),
-        ({"proofs": (ProofCase(name="nothing known", expect="passes"),)}, "proof_fails"),
+        ({"proofs": (*PROOFS, ProofCase(name="a", facts={"nonsense": 1}, expect="fires"))}, "unknown_fact"),
+        ({"proofs": (*PROOFS, ProofCase(name="a", facts={"amount": 1}, expect="fires"))}, "bad_value"),
+        ({"proofs": (*PROOFS, ProofCase(name="nothing known", expect="passes"))}, "proof_fails"),
+        ({"proofs": PROOFS[:1]}, "proof_missing"),
+        ({"mode": "stop", "proofs": PROOFS[1:]}, "proof_missing"),
     ],
 )
 def test_a_rule_that_cannot_be_meant(fields: dict[str, Any], code: str) -> None:
     defining(DefineGate(rule=rule(**fields)), new=True).refused(code)
+
+
+def test_a_rule_that_only_warns_may_come_without_proofs() -> None:
+    assert defining(DefineGate(rule=rule(mode="warn", proofs=())), new=True).refusal is None
 
 
 def test_everything_wrong_is_said_at_once() -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from services.opportunity.domain.gates.evaluate import GateRefusedError, Gates
+from services.opportunity.domain.gates.evaluate import GateRefusedError, Gates, rulings_of
 from services.opportunity.domain.opportunity.decide import Circumstances, decide
 from services.opportunity.domain.opportunity.progress import AssertProgress, RegressStage, SkipStage
 from services.opportunity.domain.opportunity.terms import ChangeAmount
 from shared.contracts.event import Event
 from shared.contracts.opportunity import (
     Condition,
+    ExternalIdLinked,
     GatePassedOnWaiver,
     GateStopped,
     GateWaived,
@@ -27,6 +28,7 @@ from tests.services.opportunity.deals import FIRST_STAGE, LATER, OWNER, SEEN, SH
 from tests.services.opportunity.domain.gates.rules import DAY, FIVE, defined, gates
 
 ALL_DONE = AssertProgress(completed_stage=3, note="CRM")
+LINKED = ExternalIdLinked(system="crm", external_id="4")
 NO_AMOUNT = (Lacking(fact="amount", test="known"),)
 WAIVED = GateWaived(
     waiver_id=OWNER, gate="gate", requested_by="ann", approved_by="lin", reason="year end", expires_at=LATER + DAY
@@ -134,6 +136,21 @@ def test_where_it_stood_is_how_it_was_before() -> None:
     when(commit("meeting"), held_to, *FIRST_STAGE[:2], at=LATER).refused("gate_control")
 
 
+def test_days_are_counted_by_the_clock_whatever_time_the_caller_names() -> None:
+    soon = Condition(fact="days_in_stage", test="at_most", value=3)
+    held_to = gates(defined(act="stage_completed", requires=soon))
+    early = LATER - timedelta(days=29)
+    when(commit("meeting"), held_to, *FIRST_STAGE[:2], at=early).refused("gate_control")
+
+
+def test_a_back_test_counts_days_by_the_business_time() -> None:
+    soon = Condition(fact="days_in_stage", test="at_most", value=3)
+    state, early = given(Deals(), story(*FIRST_STAGE[:2])).state, LATER - timedelta(days=29)
+    held_to = gates(defined(act="stage_completed", requires=soon))
+    [said] = rulings_of(state, [StageCompleted(stage=1)], SHORT, held_to, early)
+    assert said.verdict == "passes"
+
+
 def test_rules_bind_who_acts_now_whenever_it_was_so() -> None:
     tomorrow = gates(defined(at=LATER + timedelta(days=1)))
     when(win(), tomorrow, ALL_DONE).then(OpportunityWon(evidence=SEEN))
@@ -141,7 +158,17 @@ def test_rules_bind_who_acts_now_whenever_it_was_so() -> None:
 
 def test_what_was_brought_in_met_no_gate_here() -> None:
     stopped = gates(defined(act="stage_completed", mode="stop"))
-    assert when(ALL_DONE, stopped).refusal is None
+    assert when(ALL_DONE, stopped, facts=(LINKED,)).refusal is None
+    again = when(ALL_DONE, stopped, AssertProgress(completed_stage=1, note="CRM"), facts=(LINKED,))
+    assert again.refusal is None
+
+
+def test_what_is_asserted_of_a_deal_of_our_own_meets_all_of_them() -> None:
+    stopped = gates(defined(act="stage_completed", mode="stop"))
+    when(ALL_DONE, stopped).refused(*["gate_stop"] * 3)
+    when(ALL_DONE, stopped, reach("called"), facts=(LINKED,)).refused(*["gate_stop"] * 3)
+    skip = SkipStage(stage=1, reason="call-off")
+    when(ALL_DONE, stopped, skip, facts=(LINKED,)).refused(*["gate_stop"] * 2)
 
 
 def test_nobody_is_kept_from_going_back() -> None:

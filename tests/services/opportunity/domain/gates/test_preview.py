@@ -5,7 +5,7 @@ from services.opportunity.domain.gates.preview import preview
 from services.opportunity.domain.opportunity.outcome import Lose, Pause
 from services.opportunity.domain.opportunity.progress import AssertProgress
 from shared.contracts.event import Event
-from shared.contracts.opportunity import Concession, ConcessionGranted
+from shared.contracts.opportunity import Concession, ConcessionGranted, Condition
 from shared.testing.given import given
 from tests.services.opportunity.deals import FIRST_STAGE, LATER, SHORT, Deals, state_after, story
 from tests.services.opportunity.domain.gates.rules import MATRIX, defined, gates
@@ -21,6 +21,18 @@ def test_the_next_steps_and_the_win_are_looked_at() -> None:
     assert shown() == [("stage_entered", 1), ("stage_completed", 1), ("stage_skipped", 1), ("win", None)]
     assert shown(*FIRST_STAGE[:2]) == [("stage_completed", 1), ("stage_skipped", 1), ("win", None)]
     assert shown(AssertProgress(completed_stage=3, note="CRM")) == [("win", None)]
+
+
+def test_the_evidence_that_completes_a_stage_is_foreseen() -> None:
+    met = Condition(fact="commitments", test="has", value="meeting")
+    priced = Condition(fact="milestones", test="has", value="priced")
+    held_to = gates(
+        defined("completing", act="stage_completed", requires=Condition(all_of=(met, priced))),
+        defined("entering", act="stage_entered", requires=Condition(all_of=(priced, Condition(none_of=(met,))))),
+        defined("skipping", act="stage_skipped", requires=priced),
+    )
+    said = {one.gate.key: one.verdict for one in preview(state_after(), SHORT, held_to)}
+    assert said == {"completing": "passes", "entering": "passes", "skipping": "refused"}
 
 
 def test_what_has_ended_or_rests_is_not() -> None:

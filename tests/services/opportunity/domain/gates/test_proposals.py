@@ -1,5 +1,6 @@
 """Rules that recurring anomalies propose: they can be meant, and fire on what proposed them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from services.opportunity.domain.gates.facts import Facts
 from services.opportunity.domain.gates.proposals import Cause, Recurring, propose
 from services.opportunity.domain.gates.rule import faults_of, judge
 from shared.contracts.opportunity import AnomalyLimitsDefined
+from tests.services.opportunity.deals import DEFAULT
 
 LIMITS = AnomalyLimitsDefined(key="default", version=1, **DEFAULT_LIMITS.model_dump(exclude={"occurred_at"}))
-STALLED = Recurring("stalled", 3, "default", 2, 30)
+STALLED = Recurring("stalled", 3, "default", 2, 30, "discovery")
+PROCESSES = {("default", 1): DEFAULT}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,9 @@ def test_it_fires_on_what_proposed_it_and_on_nothing_that_is_mended(
     assert not [*faults_of(rule)]
     assert judge(rule, facts).verdict == "fires"
     assert judge(rule, {**facts, **mended}).verdict == "passes"
+    assert {case.expect for case in rule.proofs} == {"fires", "passes"}
+    assert {guard.act for guard in rule.guards} == {"stage_completed", "stage_skipped"}
+    assert not [*faults_of(rule.model_copy(update={"mode": "control"}))]
 
 
 def test_it_does_not_fire_elsewhere() -> None:
@@ -47,17 +53,30 @@ def test_it_does_not_fire_elsewhere() -> None:
 
 
 def row(code: str, value: int = 5, stage: int = 2) -> dict[str, Any]:
-    return {"code": code, "process": "default", "stage": stage, "limit": 30, "value": value}
+    return {"code": code, "process": "default", "process_version": 1, "stage": stage, "limit": 30, "value": value}
 
 
 def test_only_what_recurs_proposes_anything() -> None:
     rows = [row("stalled")] * 3 + [row("stalled", stage=3)] * 2 + [row("out_of_sync", -1)] * 4
     rows += [row("out_of_sync", 1)] * 2 + [row("slipping"), row("early_near_close")]
-    found: list[tuple[Cause, int]] = [(one.cause, one.count) for one in recurring(rows, 3)]
+    found: list[tuple[Cause, int]] = [(one.cause, one.count) for one in recurring(rows, PROCESSES, 3)]
     assert found == [("ahead", 4), ("stalled", 3)]
-    assert [one.key for one in recurring(rows, 2)] == [
+    keys = [one.key for one in recurring(rows, PROCESSES, 2)]
+    assert [key[:25] for key in keys] == [
         "after_ahead",
-        "after_stalled_default_2",
+        "after_stalled_discovery_" + keys[1][24],
         "after_behind",
-        "after_stalled_default_3",
+        "after_stalled_initial_pro",
     ]
+
+
+def test_no_two_places_propose_one_key() -> None:
+    places = [
+        Recurring("stalled", 3, process, stage, 30, code)
+        for process in ("bid-a", "bid_a", "b" * 60)
+        for stage in (1, 2)
+        for code in ("c" * 60, "c" * 59 + "d")
+    ]
+    keys = {place.key for place in places}
+    assert len(keys) == len(places)
+    assert all(re.fullmatch("[a-z][a-z0-9_]{0,59}", key) for key in keys)
