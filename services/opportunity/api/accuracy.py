@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
 from sqlalchemy import RowMapping
 
 from services.opportunity import forecast_labels
@@ -18,6 +18,7 @@ from services.opportunity.api.accuracy_figures import (
     StageFigure,
     StageMoney,
 )
+from services.opportunity.api.accuracy_file import accuracy_file
 from services.opportunity.api.asking import Asking, AskingNow
 from services.opportunity.api.groups import Labeller, labeller
 from services.opportunity.api.names import Named, names_of
@@ -39,13 +40,14 @@ from services.opportunity.queries.submission_lines import by_stage
 from services.opportunity.queries.submissions import SubmissionFilters
 from shared.contracts.opportunity import EntityId, ForecastJudgement, ForecastMoney
 from shared.web.commanding import PROBLEMS
+from shared.web.export import FILES, AcceptedNow, Exported
 from shared.web.problems import ProblemError
 
 router = APIRouter(tags=["forecast"], dependencies=[MAY_READ])
 MOST_SUBMISSIONS = 20_000
 
 
-class AccuracyQuery(BaseModel):
+class AccuracyQuery(Exported):
     """Of submissions for periods that have ended. All of them count, each by itself: also what was superseded was expected once."""
 
     model_config = ConfigDict(extra="forbid")
@@ -61,11 +63,17 @@ class AccuracyQuery(BaseModel):
     standing: bool | None = Field(default=None, description="Only the last of each holder and period, or only others.")
 
 
-@router.get(
-    "/forecast/accuracy", summary="How right forecasts were", operation_id="forecast_accuracy", responses=PROBLEMS
-)
-async def accuracy(ask: Annotated[AccuracyQuery, Query()], asking: AskingNow) -> Accuracy:
+@router.get("/forecast/accuracy", summary="How right forecasts were", operation_id="forecast_accuracy", response_model=Accuracy,
+            responses={**PROBLEMS, 200: {"content": FILES}})  # fmt: skip
+async def accuracy(
+    ask: Annotated[AccuracyQuery, Query()], asking: AskingNow, accepted: AcceptedNow
+) -> Accuracy | Response:
     """What was won within a period is told as it was when the period ended, by what is known now; of whom it was then."""
+    told, form = await _accuracy(ask, asking), ask.format or accepted
+    return told if form == "json" else await accuracy_file(form, told, asking)
+
+
+async def _accuracy(ask: AccuracyQuery, asking: Asking) -> Accuracy:
     filters = SubmissionFilters(
         holder_kind=tuple(ask.holder_kind),
         holder=tuple(ask.holder),
@@ -146,7 +154,9 @@ def _drill(ask: AccuracyQuery, asking: Asking, to: str = "submissions", **chosen
 def _measures(samples: Sequence[Sample], ask: AccuracyQuery, asking: Asking, **chosen: Any) -> dict[str, Any]:
     """With the links to the submissions behind them: not all of those in a currency were judged in it."""
     all_, judged = _drill(ask, asking, **chosen), _drill(ask, asking, **chosen, judged=True)
-    measured: dict[str, Any] = {name: _compared(against(samples, name), judged if name == "judged" else all_) for name in MEASURES}
+    measured: dict[str, Any] = {
+        name: _compared(against(samples, name), judged if name == "judged" else all_) for name in MEASURES
+    }
     return {"drill": all_, **measured}
 
 

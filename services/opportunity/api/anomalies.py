@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
 from services.opportunity import labels
 from services.opportunity.api.asking import Asking, AskingNow, Clocks, Selection
+from services.opportunity.api.columns import columns, currency, file_of, name, units
 from services.opportunity.api.cursors import after_of
 from services.opportunity.api.names import Named, NamesOf, names_of
 from services.opportunity.api.roles import MAY_READ
@@ -17,12 +18,13 @@ from services.opportunity.api.rows import Coded, Processes, Stage, coded, proces
 from services.opportunity.domain.anomalies.causes import cause
 from services.opportunity.domain.anomalies.limits import AnomalyLimits
 from services.opportunity.domain.anomalies.opportunity import AnomalyCode
-from services.opportunity.queries.anomalies import After, SortBy, limits_of, page_of_all
+from services.opportunity.queries.anomalies import After, SortBy, anomalies, limits_of, page_of_all
 from shared.contracts.refusal import refuse
 from shared.kit.moments import Moment
 from shared.kit.money import Money
 from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import PROBLEMS
+from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Column, Exported
 from shared.web.language import label
 from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.reading import PlainText
@@ -31,7 +33,7 @@ router = APIRouter(tags=["pipeline"], dependencies=[MAY_READ])
 _NO_STAGE = ("", "")
 
 
-class AnomaliesQuery(Selection):
+class AnomaliesQuery(Selection, Exported):
     """Filters narrow opportunities. What is about a person is left out under any of them but `owner` and `team`, for it is about
     all of the person's opportunities; `team` then means people who are in it."""
 
@@ -85,21 +87,28 @@ class AnomalyList(Page[AnomalyRow]):
     known_at: datetime | None
 
 
-@router.get("/pipeline/anomalies", summary="What is abnormal", operation_id="anomalies", responses=PROBLEMS)
-async def list_anomalies(ask: Annotated[AnomaliesQuery, Query()], asking: AskingNow) -> AnomalyList:
+@router.get("/pipeline/anomalies", summary="What is abnormal", operation_id="anomalies", response_model=AnomalyList,
+            responses={**PROBLEMS, 200: {"content": FILES}})  # fmt: skip
+async def list_anomalies(
+    ask: Annotated[AnomaliesQuery, Query()], asking: AskingNow, accepted: AcceptedNow
+) -> AnomalyList | Response:
     """Each with its cause in words, the limit, the value, and since when; limits are data under `/anomaly-limits`."""
     limits = await limits_in_force(asking, ask.limits_version)
     view = await asking.view(ask)
-    question = ["anomalies", limits.version, ask.model_dump(mode="json", exclude={"cursor", "limit"})]
+    form = ask.format or accepted
+    if form != "json":
+        every = await anomalies(asking.connection, view, limits, codes=ask.code, sort=ask.sort, limit=MOST_ROWS + 1)
+        told_of = lambda some: _rows(some, ask, asking)  # noqa: E731
+        return await file_of(form, "anomalies", _columns(asking), every, told_of, asking.backend.calendar.time_zone)
+    question = ["anomalies", limits.version, ask.model_dump(mode="json", exclude={"cursor", "limit", "format"})]
     values = after_of(question, ask.cursor, Moment, PlainText, PlainText)
     after = None if values is None else After(*values)
     found, counted = await page_of_all(
         asking.connection, view, limits, codes=ask.code, sort=ask.sort, limit=ask.limit + 1, after=after
     )
     rows, cursor = page_of(found, ask.limit, question, lambda row: (row["since"], row["code"], row["about"]))
-    names, processes = await _named(rows, asking)
     return AnomalyList(
-        items=[_row(row, ask, asking, names, processes) for row in rows],
+        items=await _rows(rows, ask, asking),
         next_cursor=cursor,
         counts=[
             AnomalyCount(
@@ -140,6 +149,30 @@ def told(code: AnomalyCode, since: datetime, value: int, limit: int, stage: tupl
         "value": value,
         "limit": limit,
     }
+
+
+def _columns(asking: Asking) -> list[Column[AnomalyRow]]:
+    return columns(
+        asking.language,
+        anomaly=lambda row: row.code.label,
+        cause=lambda row: row.cause,
+        since=lambda row: row.since,
+        value=lambda row: row.value,
+        limit=lambda row: row.limit,
+        id=lambda row: row.opportunity.id if row.opportunity else None,
+        opportunity=lambda row: name(row.opportunity),
+        account=lambda row: name(row.account),
+        owner=lambda row: name(row.owner),
+        team=lambda row: name(row.team),
+        stage=lambda row: row.stage.label if row.stage else None,
+        currency=lambda row: currency(row.amount),
+        amount=lambda row: units(row.amount),
+    )
+
+
+async def _rows(rows: Sequence[RowMapping], ask: Clocks, asking: Asking) -> list[AnomalyRow]:
+    names, processes = await _named(rows, asking)
+    return [_row(row, ask, asking, names, processes) for row in rows]
 
 
 async def _named(rows: Sequence[RowMapping], asking: Asking) -> tuple[NamesOf, Processes]:

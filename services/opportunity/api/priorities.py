@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
 from services.opportunity import labels
 from services.opportunity.api.asking import Asking, AskingNow, Within
+from services.opportunity.api.columns import columns
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.api.rows import Coded, Totals, coded, totals_of
 from services.opportunity.domain.assessment.model import AssessmentModel
@@ -19,11 +20,12 @@ from services.opportunity.queries.view import WORK_LIST, Belonging
 from shared.contracts.opportunity import Priority, PriorityRule
 from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import PROBLEMS
+from shared.web.export import FILES, AcceptedNow, Cell, Column, Exported, at_once, export, in_parts, whole_units
 
 router = APIRouter(tags=["assessment"], dependencies=[MAY_READ])
 
 
-class PrioritiesQuery(Within):
+class PrioritiesQuery(Within, Exported):
     """Which opportunities, and the period in which effort counts; default the current fiscal year."""
 
     belonging: Belonging = Field(default=WORK_LIST, description="Whose they are: `now`, or whose they were `then`.")
@@ -63,9 +65,19 @@ class Priorities(BaseModel):
 
 
 @router.get("/priorities", summary="Effort against what each priority deserves", operation_id="priorities",
-            responses=PROBLEMS)  # fmt: skip
-async def priorities(ask: Annotated[PrioritiesQuery, Query()], asking: AskingNow) -> Priorities:
+            response_model=Priorities, responses={**PROBLEMS, 200: {"content": FILES}})  # fmt: skip
+async def priorities(
+    ask: Annotated[PrioritiesQuery, Query()], asking: AskingNow, accepted: AcceptedNow
+) -> Priorities | Response:
     """Opportunities, amounts and effort by priority A to D: the share that was spent against the share deserved."""
+    told, form = await _priorities(ask, asking), ask.format or accepted
+    if form == "json":
+        return told
+    rows = in_parts(told.items, at_once)
+    return await export(form, "priorities", _columns(told, asking), rows, asking.backend.calendar.time_zone)
+
+
+async def _priorities(ask: PrioritiesQuery, asking: Asking) -> Priorities:
     model = await latest_model(asking)
     view, period = await asking.view(ask), asking.period(ask)
     stands = await standing(asking.connection, view)
@@ -85,6 +97,32 @@ async def priorities(ask: Annotated[PrioritiesQuery, Query()], asking: AskingNow
         as_of=view.as_of,
         known_at=view.known_at,
     )
+
+
+def _columns(told: Priorities, asking: Asking) -> list[Column[PriorityFigure]]:
+    """What is worth something, in each currency that there is."""
+    currencies = sorted({one.currency for item in told.items for one in item.totals.sums})
+
+    def worth(currency: str) -> Column[PriorityFigure]:
+        def cell(row: PriorityFigure) -> Cell:
+            minor = sum(one.minor for one in row.totals.sums if one.currency == currency)
+            return whole_units(minor, currency)
+
+        return Column(currency, cell)
+
+    return [
+        *columns(
+            asking.language,
+            priority=lambda row: row.priority.label,
+            count=lambda row: row.totals.count,
+            visits=lambda row: row.effort.visits,
+            visits_share=lambda row: row.visits_share,
+            minutes=lambda row: row.effort.minutes,
+            minutes_share=lambda row: row.minutes_share,
+            deserves=lambda row: row.deserves,
+        ),
+        *(worth(currency) for currency in currencies),
+    ]
 
 
 async def latest_model(asking: Asking) -> AssessmentModel:

@@ -1,12 +1,15 @@
 """Exchange rates: quoted by whoever knows them, for ever on record."""
 
 from datetime import date, datetime
+from decimal import Decimal
+from operator import itemgetter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.opportunity.api.columns import columns, file_of
 from services.opportunity.api.cursors import after_of
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.domain.rates import QuoteRate, decide_quote
@@ -17,7 +20,9 @@ from shared.eventstore.commands import Work
 from shared.eventstore.types import JsonObject
 from shared.kit.money import Currency
 from shared.web.auth import needs
-from shared.web.commanding import ANSWERS, PROBLEMS, Commanding
+from shared.web.commanding import ANSWERS, PROBLEMS, BackendNow, Commanding
+from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Exported, at_once
+from shared.web.language import LanguageNow
 from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.reading import PlainText, reading
 
@@ -37,7 +42,7 @@ _EXAMPLE = {
 }
 
 
-class RateQuery(BaseModel):
+class RateQuery(Exported):
     """Which rates; `from` and `to` are days."""
 
     model_config = ConfigDict(extra="forbid")
@@ -67,12 +72,26 @@ class RatePage(Page[QuotedRate]):
     """The latest day first; of each source the last word on each day."""
 
 
-@router.get("/rates", summary="Exchange rates", operation_id="rates", dependencies=[MAY_READ], responses=PROBLEMS)
-async def list_rates(ask: Annotated[RateQuery, Query()], connection: Connection) -> RatePage:
+@router.get("/rates", summary="Exchange rates", operation_id="rates", dependencies=[MAY_READ], response_model=RatePage,
+            responses={**PROBLEMS, 200: {"content": FILES}})  # fmt: skip
+async def list_rates(
+    ask: Annotated[RateQuery, Query()],
+    connection: Connection,
+    backend: BackendNow,
+    language: LanguageNow,
+    accepted: AcceptedNow,
+) -> RatePage | Response:
     """As they were quoted, the latest day first."""
-    question = ["rates", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
+    question = ["rates", ask.model_dump(mode="json", exclude={"cursor", "limit", "format"})]
     values = after_of(question, ask.cursor, date, Annotated[int, Field(ge=0, le=2**62)])
     named: dict[str, Any] = ask.model_dump(include={"from_currency", "to_currency", "source"}, exclude_none=True)
+    form = ask.format or accepted
+    if form != "json":
+        every = await quotes(connection, named, (ask.first_day, ask.last_day), MOST_ROWS + 1, None)
+        names = ("from_currency", "rate", "to_currency", "day", "source", "recorded_at", "actor")
+        cell = {name: itemgetter(name) for name in names} | {"rate": lambda row: Decimal(row["rate"])}
+        cells = columns(language, **cell)
+        return await file_of(form, "rates", cells, every, at_once, backend.calendar.time_zone)
     after = None if values is None else (values[0], values[1])
     found = await quotes(connection, named, (ask.first_day, ask.last_day), ask.limit + 1, after)
     page, cursor = page_of(found, ask.limit, question, lambda row: (row["day"], row["position"]))

@@ -1,5 +1,6 @@
 """Targets (R2): who is to win how much within which period; every word on record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
@@ -8,13 +9,14 @@ from fastapi import APIRouter, Body, Depends, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
-from services.opportunity import forecast_labels
 from services.opportunity.api.asking import Asking, AskingNow, Clocks
+from services.opportunity.api.columns import columns, file_of, name, units
 from services.opportunity.api.cursors import after_of
-from services.opportunity.api.names import Named, NamesOf, names_of
+from services.opportunity.api.names import Named
 from services.opportunity.api.references import OrganisationNow
 from services.opportunity.api.roles import MAY_READ
-from services.opportunity.api.rows import Coded, coded
+from services.opportunity.api.rows import Coded
+from services.opportunity.api.submissions_told import holders_of
 from services.opportunity.domain.forecast.targets import SetTarget, check_not_over
 from services.opportunity.forecasting import set_target
 from services.opportunity.queries import targets as queries
@@ -29,6 +31,7 @@ from shared.kit.moments import Moment
 from shared.kit.money import Currency, Money
 from shared.web.auth import needs
 from shared.web.commanding import ANSWERS, PROBLEMS, Commander, Commanding
+from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Column, Exported
 from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 
 router = APIRouter(tags=["forecast"])
@@ -41,7 +44,7 @@ _ASKED = {
 }
 
 
-class TargetQuery(Clocks):
+class TargetQuery(Clocks, Exported):
     """Filters may be given several times. `as_of`: what counted then."""
 
     holder_kind: list[HolderKind] = Field(default=[], max_length=3, description="Whose targets: of a kind.")
@@ -72,11 +75,15 @@ class TargetPage(Page[TargetItem]):
     """The last effective first; of each holder, period and currency the word that counts, with `history` all."""
 
 
-@router.get("/targets", summary="Targets", operation_id="targets", dependencies=[MAY_READ], responses=PROBLEMS)
-async def list_targets(ask: Annotated[TargetQuery, Query()], asking: AskingNow) -> TargetPage:
+@router.get("/targets", summary="Targets", operation_id="targets", dependencies=[MAY_READ], response_model=TargetPage,
+            responses={**PROBLEMS, 200: {"content": FILES}})  # fmt: skip
+async def list_targets(
+    ask: Annotated[TargetQuery, Query()], asking: AskingNow, accepted: AcceptedNow
+) -> TargetPage | Response:
     """Those of the company, and of people and teams that the caller may see."""
-    question = ["targets", ask.model_dump(mode="json", exclude={"cursor", "limit"})]
-    values = after_of(question, ask.cursor, Moment, Annotated[int, Field(ge=0, le=2**62)])
+    form = ask.format or accepted
+    question = ["targets", ask.model_dump(mode="json", exclude={"cursor", "limit", "format"})]
+    values = None if form != "json" else after_of(question, ask.cursor, Moment, Annotated[int, Field(ge=0, le=2**62)])
     said = ask.model_dump(include={"holder_kind", "holder", "period", "currency"})
     found = await queries.targets(
         asking.connection,
@@ -84,14 +91,14 @@ async def list_targets(ask: Annotated[TargetQuery, Query()], asking: AskingNow) 
         TargetFilters(**{name: tuple(some) for name, some in said.items()}, history=ask.history),
         as_of=asking.moment(ask.as_of, "as_of"),
         known_at=asking.moment(ask.known_at, "known_at"),
-        limit=ask.limit + 1,
+        limit=ask.limit + 1 if form == "json" else MOST_ROWS + 1,
         after=None if values is None else (values[0], values[1]),
     )
+    if form != "json":
+        told = lambda some: _items(some, asking)  # noqa: E731
+        return await file_of(form, "targets", _columns(asking), found, told, asking.backend.calendar.time_zone)
     rows, cursor = page_of(found, ask.limit, question, lambda row: (row["effective_from"], row["position"]))
-    kinds = {"person": "owner", "team": "team"}
-    ids = {kind: [row["holder_id"] for row in rows if kinds.get(row["holder_kind"]) == kind] for kind in kinds.values()}
-    names = await names_of(asking.connection, asking.language, ids)
-    return TargetPage(items=[_item(row, names, asking) for row in rows], next_cursor=cursor)
+    return TargetPage(items=await _items(rows, asking), next_cursor=cursor)
 
 
 @router.post(
@@ -167,11 +174,29 @@ def _not_led(kind: str) -> RefusedError:
     return refuse("not_led", f"you do not lead the {kind}", field="holder_id", expected=expected, kind="forbidden")
 
 
-def _item(row: RowMapping, names: NamesOf, asking: Asking) -> TargetItem:
-    same = ("period", "first_day", "last_day", "note", "effective_from", "recorded_at", "actor")
-    return TargetItem(
-        **{name: row[name] for name in same},
-        holder_kind=coded(forecast_labels.HOLDERS, row["holder_kind"], asking.language),
-        holder=names.one("owner" if row["holder_kind"] == "person" else "team", row["holder_id"]),
-        amount=Money(minor=row["minor"], currency=row["currency"]),
+def _columns(asking: Asking) -> list[Column[TargetItem]]:
+    return columns(
+        asking.language,
+        holder_kind=lambda row: row.holder_kind.label,
+        holder=lambda row: name(row.holder),
+        period=lambda row: row.period,
+        currency=lambda row: row.amount.currency,
+        target=lambda row: units(row.amount),
+        note=lambda row: row.note,
+        effective_from=lambda row: row.effective_from,
+        recorded_at=lambda row: row.recorded_at,
+        actor=lambda row: row.actor,
     )
+
+
+async def _items(rows: Sequence[RowMapping], asking: Asking) -> list[TargetItem]:
+    holders = await holders_of(rows, asking)
+    same = ("period", "first_day", "last_day", "note", "effective_from", "recorded_at", "actor")
+    return [
+        TargetItem(
+            **{field: row[field] for field in same},
+            **holders(row),
+            amount=Money(minor=row["minor"], currency=row["currency"]),
+        )
+        for row in rows
+    ]

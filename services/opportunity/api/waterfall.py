@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from services.opportunity.api.asking import Asking, AskingNow, Narrowing
 from services.opportunity.api.converting import Converting, converter
 from services.opportunity.api.groups import FILTER_OF, labeller
 from services.opportunity.api.roles import MAY_READ
+from services.opportunity.api.waterfall_file import waterfall_file
 from services.opportunity.api.waterfall_told import Links, Rows, Waterfall, told
 from services.opportunity.labels import word
 from services.opportunity.pipeline_labels import BARS
@@ -19,6 +20,7 @@ from services.opportunity.queries.moves import Between, Clock, PartBy
 from services.opportunity.queries.view import RESULT, Belonging, View
 from services.opportunity.queries.waterfall import bars
 from shared.web.commanding import PROBLEMS
+from shared.web.export import FILES, AcceptedNow, Exported
 from shared.web.problems import bad_request
 
 router = APIRouter(tags=["pipeline"], dependencies=[MAY_READ])
@@ -47,7 +49,7 @@ class Spanning(Narrowing):
     )
 
 
-class WaterfallQuery(Spanning, Converting):
+class WaterfallQuery(Spanning, Converting, Exported):
     group_by: PartBy | None = Field(
         default=None,
         description="A waterfall for each, told apart: what passes from one to the other moves out and in.",
@@ -77,11 +79,19 @@ async def spanned(asking: Asking, ask: Spanning) -> tuple[View, Between]:
     "/pipeline/waterfall",
     summary="What changed the pipeline",
     operation_id="waterfall",
-    responses=PROBLEMS,
+    response_model=Waterfall,
+    responses={**PROBLEMS, 200: {"content": FILES}},
 )
-async def waterfall(ask: Annotated[WaterfallQuery, Query()], asking: AskingNow) -> Waterfall:
+async def waterfall(
+    ask: Annotated[WaterfallQuery, Query()], asking: AskingNow, accepted: AcceptedNow
+) -> Waterfall | Response:
     """opening + new + up − down + pulled_in + moved_in − pushed_out − moved_out + reopened − lost − abandoned − won = closing, for
     each currency, in money and in number. Opening and closing are not computed from the bars: they are the pipeline as it was."""
+    found, form = await _waterfall(ask, asking), ask.format or accepted
+    return found if form == "json" else await waterfall_file(form, found, asking)
+
+
+async def _waterfall(ask: WaterfallQuery, asking: Asking) -> Waterfall:
     view, between = await spanned(asking, ask)
     by = [ask.group_by] if ask.group_by else []
     opening = await counts(asking.connection, between.at_start(view), by)

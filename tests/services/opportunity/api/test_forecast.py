@@ -13,6 +13,7 @@ import pytest_asyncio
 from tests.services.opportunity.api.house import NOTE, House, done, got, refused
 
 QUARTER = "2017-Q2"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MONEY = ("minor", "low_minor", "high_minor", "weighted_minor", "closed_minor")
 
 
@@ -390,6 +391,41 @@ async def test_a_forecast_is_converted_and_a_file(quarter: Quarter) -> None:
     [first, second] = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
     assert (first["Period"], first["Owner"], first["Currency"], first["Commit"]) == (QUARTER, "zhao", "CNY", "1000.00")
     assert (second["Amount, weighted"], second["Converted"]) == ("40.00", "1400.00")
+
+
+@pytest.mark.parametrize(
+    ("path", "heads"),
+    [
+        ("/forecast/submissions", ["Submission", "Holder", "Forecast category", "Amount, weighted"]),
+        ("/forecast/submissions/lines", ["Opportunity", "Stage", "Won"]),
+        ("/forecast/accuracy", ["Holder", "Measure", "Submitted less won"]),
+        ("/forecast/accuracy?group_by=stage", ["Stage", "Won, %", "Amount, weighted"]),
+        ("/targets", ["Holder", "Period", "Target"]),
+        ("/rates", ["One", "Was worth", "Rate", "Says"]),
+        ("/priorities", ["Priority", "Visits, %", "Deserves, %"]),
+        ("/pipeline/anomalies", ["Abnormal", "Cause", "Since", "Owner"]),
+        ("/pipeline/waterfall?from=2017-03-31&to=2017-06-30", ["Change", "Adds to the money", "Currency"]),
+    ],
+)
+async def test_every_list_is_also_a_file(quarter: Quarter, path: str, heads: list[str]) -> None:
+    joined = "&" if "?" in path else "?"
+    answer = await quarter.client.get(f"{path}{joined}format=csv")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/csv")
+    [first, *_] = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
+    assert set(heads) <= first.keys()
+    book = await quarter.client.get(path, headers={"Accept": XLSX})
+    assert book.status_code == 200
+    assert book.content.startswith(b"PK")
+
+
+async def test_a_file_says_what_the_list_says(quarter: Quarter) -> None:
+    asked = {"holder": quarter.seller, "period": QUARTER}
+    answer = await quarter.client.get("/forecast/submissions", params=asked | {"format": "csv", "limit": 1})
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert list(dict.fromkeys(row["Submission"] for row in rows)) == quarter.submissions[::-1]
+    judged = [row["Amount"] for row in rows if row["Forecast category"] == "Judged by managers"]
+    assert judged == ["300.00"]
 
 
 async def test_what_is_no_period_is_refused_by_name(quarter: Quarter) -> None:
