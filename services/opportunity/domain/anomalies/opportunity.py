@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal, get_args
 
 from services.opportunity.domain.anomalies.limits import AnomalyLimits, days_in_stage
-from services.opportunity.domain.opportunity.state import NEVER, OpportunityState
+from services.opportunity.domain.opportunity.state import OpportunityState
 from services.opportunity.domain.process import SalesProcess, probability, working_stage
 from shared.kit.calendar import BusinessCalendar
 
@@ -15,6 +15,8 @@ PersonAnomaly = Literal["piled_up", "nothing_new"]
 AnomalyCode = DealAnomaly | PersonAnomaly
 DEAL_ANOMALIES: Final[tuple[DealAnomaly, ...]] = get_args(DealAnomaly)
 PERSON_ANOMALIES: Final[tuple[PersonAnomaly, ...]] = get_args(PersonAnomaly)
+
+ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def _since(
 def _begins(
     code: DealAnomaly, state: OpportunityState, process: SalesProcess, limits: AnomalyLimits, calendar: BusinessCalendar
 ) -> datetime | None:
-    """The moment from which a state is abnormal if it lasts so long; NEVER: from its beginning; None: at no time."""
+    """The moment from which a state is abnormal if it lasts so long; ALWAYS: from its beginning; None: at no time."""
     if state.outcome != "open":
         return None
     match code:
@@ -82,9 +84,9 @@ def _begins(
             days = _stage_days(state, process, limits)
             return None if days is None else _morning(calendar, calendar.day_of(state.stage_since), days + 1)
         case "slipping":
-            return NEVER if len(state.pushed_out_at) >= limits.pushed_out else None
+            return ALWAYS if len(state.pushed_out_at) >= limits.pushed_out else None
         case "out_of_sync":
-            return NEVER if abs(_gap(state, process)) >= limits.out_of_sync_by else None
+            return ALWAYS if abs(_gap(state, process)) >= limits.out_of_sync_by else None
     early = probability(process, state.completed_stage, None)[0] < limits.early_below
     if state.close_date is None or not early or not _big(state, limits):
         return None
