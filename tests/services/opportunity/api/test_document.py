@@ -30,6 +30,9 @@ def test_every_route_is_described() -> None:
     for path, methods in describe(SERVICE).openapi()["paths"].items():
         for method, operation in methods.items():
             assert operation.get("summary"), (method, path)
+            assert operation.get("description"), (method, path)
+            undescribed = [one["name"] for one in operation.get("parameters", ()) if not one.get("description")]
+            assert undescribed == [], (method, path)
             if path not in ("/healthz", "/readyz", "/metrics"):
                 assert {"401", "403", "422", "503"} <= operation["responses"].keys(), (method, path)
             if method == "post":
@@ -37,6 +40,13 @@ def test_every_route_is_described() -> None:
                 if path != "/opportunities/{opportunity_id}/files":  # its body is the file
                     assert content["application/json"].get("examples") or path == "/opportunities:batch", path
                 assert "dry_run" in {parameter["name"] for parameter in operation["parameters"]}, path
+
+
+def test_every_tag_is_described() -> None:
+    document = describe(SERVICE).openapi()
+    used = {tag for methods in document["paths"].values() for one in methods.values() for tag in one["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
+    assert all(tag["description"] for tag in document["tags"])
 
 
 def test_every_schema_has_a_name_of_its_own() -> None:
