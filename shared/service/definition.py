@@ -37,7 +37,6 @@ class Service:
     contract: Contract
     projections: tuple[Projection, ...]
     routers: tuple[APIRouter, ...]
-    tags: Mapping[str, str] = field(default_factory=dict)  # of routes: what each is about
     find: Find = nobody
     found_in: tuple[Projection, ...] = ()
     reactors: tuple[Reactor, ...] = ()
@@ -45,6 +44,7 @@ class Service:
     seed: Seed | None = None
     prepare: Prepare | None = None
     stop: Stop | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)  # of routes: what each is about
 
     @property
     def topics(self) -> tuple[str, ...]:
