@@ -79,6 +79,26 @@ async def test_one_that_fell_silent_gives_its_place_away_for_good(engine: AsyncE
     assert await row(engine, slow) == ("broken_off", "its process fell silent")
 
 
+async def test_it_beats_by_a_timer_until_it_is_given_up(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "BEAT_SECONDS", 0.01)
+    run_id = await entered(engine)
+    beats = asyncio.create_task(child._beats(engine, str(run_id)))
+    async with asyncio.timeout(30):
+        for _ in range(3):
+            await silent(engine, run_id)
+            while await is_silent(engine, run_id):
+                assert not beats.done()
+        await table.break_off(engine, str(run_id), "over")
+        with pytest.raises(table.GivenUpError):
+            await beats
+
+
+async def is_silent(engine: AsyncEngine, run_id: UUID) -> bool:
+    async with engine.connect() as connection:
+        found = await table.one(connection, str(run_id))
+    return found is not None and bool(found["silent"])
+
+
 async def test_it_is_known_again_by_what_was_sent(engine: AsyncEngine) -> None:
     run_id = await entered(engine, gate="win_on_record")
     other = ASK.model_copy(update={"version": 2}).model_dump(mode="json")
