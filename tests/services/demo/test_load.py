@@ -106,8 +106,8 @@ async def test_everything_lies_before_today_and_within_two_years(fresh: Installa
 async def test_whatever_can_happen_happens(fresh: Installation) -> None:
     await fresh.load()
     happened = {type(fact.event) for fact in await fresh.facts(fresh.opportunities)}
-    # Doubts are an import's, files and second thoughts are somebody's; that a gate was retired, and that all were proved, is told by people and
-    # by the clock.
+    # Doubts are an import's, files and second thoughts are somebody's; that a gate was retired, and that all were proved, is
+    # told by people and by the clock.
     untold = {
         opportunity.OpportunityFlagged,
         opportunity.GateRetired,
