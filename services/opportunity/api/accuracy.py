@@ -93,8 +93,7 @@ async def _accuracy(ask: AccuracyQuery, asking: Asking) -> Accuracy:
         return Accuracy(group_by="stage", submissions=len(rows), figures=[], stages=stages)
     won = await queries.won_within(asking.connection, asking.scope, filters)
     samples = [one for row in rows for one in _samples(row, won.get((row["book"], row["version"]), {}), asking)]
-    told = _of_holders if ask.group_by == "person" else _of_horizons
-    figures = await told(samples, ask, asking)
+    figures = await (_of_holders if ask.group_by == "person" else _of_horizons)(samples, ask, asking)
     return Accuracy(group_by=ask.group_by, submissions=len(rows), figures=figures, stages=[])
 
 

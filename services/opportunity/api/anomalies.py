@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
 from services.opportunity import labels
+from services.opportunity.api.anomalies_file import anomaly_columns
 from services.opportunity.api.asking import Asking, AskingNow, Clocks, Selection
-from services.opportunity.api.columns import columns, currency, file_of, name, units
+from services.opportunity.api.columns import file_of
 from services.opportunity.api.cursors import after_of
 from services.opportunity.api.names import Named, NamesOf, names_of
 from services.opportunity.api.roles import MAY_READ
@@ -24,7 +25,7 @@ from shared.kit.moments import Moment
 from shared.kit.money import Money
 from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import PROBLEMS
-from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Column, Exported
+from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Exported
 from shared.web.language import label
 from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 from shared.web.reading import PlainText
@@ -99,7 +100,9 @@ async def list_anomalies(
     if form != "json":
         every = await anomalies(asking.connection, view, limits, codes=ask.code, sort=ask.sort, limit=MOST_ROWS + 1)
         told_of = lambda some: _rows(some, ask, asking)  # noqa: E731
-        return await file_of(form, "anomalies", _columns(asking), every, told_of, asking.backend.calendar.time_zone)
+        return await file_of(
+            form, "anomalies", anomaly_columns(asking.language), every, told_of, asking.backend.calendar.time_zone
+        )
     question = ["anomalies", limits.version, ask.model_dump(mode="json", exclude={"cursor", "limit", "format"})]
     values = after_of(question, ask.cursor, Moment, PlainText, PlainText)
     after = None if values is None else After(*values)
@@ -149,25 +152,6 @@ def told(code: AnomalyCode, since: datetime, value: int, limit: int, stage: tupl
         "value": value,
         "limit": limit,
     }
-
-
-def _columns(asking: Asking) -> list[Column[AnomalyRow]]:
-    return columns(
-        asking.language,
-        anomaly=lambda row: row.code.label,
-        cause=lambda row: row.cause,
-        since=lambda row: row.since,
-        value=lambda row: row.value,
-        limit=lambda row: row.limit,
-        id=lambda row: row.opportunity.id if row.opportunity else None,
-        opportunity=lambda row: name(row.opportunity),
-        account=lambda row: name(row.account),
-        owner=lambda row: name(row.owner),
-        team=lambda row: name(row.team),
-        stage=lambda row: row.stage.label if row.stage else None,
-        currency=lambda row: currency(row.amount),
-        amount=lambda row: units(row.amount),
-    )
 
 
 async def _rows(rows: Sequence[RowMapping], ask: Clocks, asking: Asking) -> list[AnomalyRow]:

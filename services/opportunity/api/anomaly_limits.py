@@ -1,15 +1,15 @@
 """The limits of what is normal (R2): what they are, what they were, and a new version of them."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.api.roles import MAY_DEFINE, MAY_READ
+from services.opportunity.api.versions import versions_of
 from services.opportunity.domain.anomalies.limits import (
     DEFAULT_LIMITS,
     DEFAULT_LIMITS_KEY,
@@ -22,7 +22,6 @@ from shared.contracts.opportunity import StageLimit
 from shared.eventstore.commands import Work
 from shared.eventstore.types import JsonObject
 from shared.kit.money import Money
-from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import ANSWERS, PROBLEMS, Commanding, etag
 from shared.web.reading import reading
 
@@ -66,7 +65,7 @@ class LimitsVersions(BaseModel):
 )
 async def latest(connection: Connection, response: Response) -> LimitsVersion:
     """From when on an opportunity is abnormal, as it is said now."""
-    rows = await _versions(connection)
+    rows = await versions_of(connection, anomaly_limits, DEFAULT_LIMITS_KEY)
     response.headers.update(etag(len(rows)))
     return _version(rows[-1])
 
@@ -80,7 +79,9 @@ async def latest(connection: Connection, response: Response) -> LimitsVersion:
 )
 async def versions(connection: Connection) -> LimitsVersions:
     """All of them, the oldest first."""
-    return LimitsVersions(items=[_version(row) for row in await _versions(connection)])
+    return LimitsVersions(
+        items=[_version(row) for row in await versions_of(connection, anomaly_limits, DEFAULT_LIMITS_KEY)]
+    )
 
 
 @router.post(
@@ -100,15 +101,6 @@ async def define(
         return {"id": DEFAULT_LIMITS_KEY, "created": bool(work.pending), "limits_version": answer["version_number"]}
 
     return await command.run(body, decide, status=201)
-
-
-async def _versions(connection: AsyncConnection) -> Sequence[RowMapping]:
-    """Raises NotYetVisibleError: one is defined when the service is installed."""
-    mine = select(anomaly_limits).where(anomaly_limits.c.key == DEFAULT_LIMITS_KEY)
-    rows = (await connection.execute(mine.order_by(anomaly_limits.c.version))).mappings().all()
-    if not rows:
-        raise NotYetVisibleError("the limits of what is normal are not visible here yet")
-    return rows
 
 
 def _version(row: RowMapping) -> LimitsVersion:

@@ -1,17 +1,17 @@
 """The assessment model (R4): what it is, what it was, and a new version of it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity import labels
 from services.opportunity.api.roles import MAY_DEFINE, MAY_READ
 from services.opportunity.api.rows import Coded, coded
+from services.opportunity.api.versions import versions_of
 from services.opportunity.domain.assessment.model import (
     DEFAULT_MODEL,
     DEFAULT_MODEL_KEY,
@@ -22,7 +22,6 @@ from services.opportunity.judging import define_model
 from services.opportunity.projections.deal_control import assessment_model, deal_control
 from shared.eventstore.commands import Work
 from shared.eventstore.types import JsonObject
-from shared.projections.reads import NotYetVisibleError
 from shared.web.commanding import ANSWERS, PROBLEMS, Commanding, etag
 from shared.web.language import Language, LanguageNow, label
 from shared.web.reading import reading
@@ -72,7 +71,7 @@ class ModelVersions(BaseModel):
 )
 async def latest(connection: Connection, language: LanguageNow, response: Response) -> ModelVersion:
     """Factors, weights, scale and threshold by which opportunities are scored now, and the rules of priority."""
-    rows = await _versions(connection)
+    rows = await versions_of(connection, assessment_model, DEFAULT_MODEL_KEY)
     response.headers.update(etag(len(rows)))
     return _version(rows[-1], language)
 
@@ -86,7 +85,9 @@ async def latest(connection: Connection, language: LanguageNow, response: Respon
 )
 async def versions(connection: Connection, language: LanguageNow) -> ModelVersions:
     """All of them, the oldest first: a score was given under one of them."""
-    return ModelVersions(items=[_version(row, language) for row in await _versions(connection)])
+    return ModelVersions(
+        items=[_version(row, language) for row in await versions_of(connection, assessment_model, DEFAULT_MODEL_KEY)]
+    )
 
 
 @router.post(
@@ -107,15 +108,6 @@ async def define(
         return {"id": DEFAULT_MODEL_KEY, "created": bool(work.pending), "model_version": answer["version_number"]}
 
     return await command.run(body, decide, status=201)
-
-
-async def _versions(connection: AsyncConnection) -> Sequence[RowMapping]:
-    """Raises NotYetVisibleError: one is defined when the service is installed."""
-    mine = select(assessment_model).where(assessment_model.c.key == DEFAULT_MODEL_KEY)
-    rows = (await connection.execute(mine.order_by(assessment_model.c.version))).mappings().all()
-    if not rows:
-        raise NotYetVisibleError("the assessment model is not visible here yet")
-    return rows
 
 
 def _version(row: RowMapping, language: Language) -> ModelVersion:

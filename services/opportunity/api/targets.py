@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
 from services.opportunity.api.asking import Asking, AskingNow, Clocks
-from services.opportunity.api.columns import columns, file_of, name, units
+from services.opportunity.api.columns import file_of
 from services.opportunity.api.cursors import after_of
 from services.opportunity.api.names import Named
 from services.opportunity.api.references import OrganisationNow
 from services.opportunity.api.roles import MAY_READ
 from services.opportunity.api.rows import Coded
 from services.opportunity.api.submissions_told import holders_of
+from services.opportunity.api.targets_file import target_columns
 from services.opportunity.domain.forecast.targets import SetTarget, check_not_over
 from services.opportunity.forecasting import set_target
 from services.opportunity.queries import targets as queries
@@ -31,7 +32,7 @@ from shared.kit.moments import Moment
 from shared.kit.money import Currency, Money
 from shared.web.auth import needs
 from shared.web.commanding import ANSWERS, PROBLEMS, Commander, Commanding
-from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Column, Exported
+from shared.web.export import FILES, MOST_ROWS, AcceptedNow, Exported
 from shared.web.paging import DEFAULT_LIMIT, CursorText, Limit, Page, page_of
 
 router = APIRouter(tags=["forecast"])
@@ -96,7 +97,9 @@ async def list_targets(
     )
     if form != "json":
         told = lambda some: _items(some, asking)  # noqa: E731
-        return await file_of(form, "targets", _columns(asking), found, told, asking.backend.calendar.time_zone)
+        return await file_of(
+            form, "targets", target_columns(asking.language), found, told, asking.backend.calendar.time_zone
+        )
     rows, cursor = page_of(found, ask.limit, question, lambda row: (row["effective_from"], row["position"]))
     return TargetPage(items=await _items(rows, asking), next_cursor=cursor)
 
@@ -172,21 +175,6 @@ def check_may_set(body: SetTarget, command: Commander, led: Led) -> None:
 def _not_led(kind: str) -> RefusedError:
     expected = "executives and operations set it" if kind == "company" else "a manager above, or an executive"
     return refuse("not_led", f"you do not lead the {kind}", field="holder_id", expected=expected, kind="forbidden")
-
-
-def _columns(asking: Asking) -> list[Column[TargetItem]]:
-    return columns(
-        asking.language,
-        holder_kind=lambda row: row.holder_kind.label,
-        holder=lambda row: name(row.holder),
-        period=lambda row: row.period,
-        currency=lambda row: row.amount.currency,
-        target=lambda row: units(row.amount),
-        note=lambda row: row.note,
-        effective_from=lambda row: row.effective_from,
-        recorded_at=lambda row: row.recorded_at,
-        actor=lambda row: row.actor,
-    )
 
 
 async def _items(rows: Sequence[RowMapping], asking: Asking) -> list[TargetItem]:

@@ -14,15 +14,14 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
     select,
-    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.projections.forecasts import submission, submission_line
 from services.opportunity.projections.timeline import span
 from services.opportunity.queries.moment import holds
+from services.opportunity.queries.newest import newest_first
 from services.opportunity.queries.priority import morning
 from services.opportunity.queries.submissions import (
     BookKey,
@@ -80,10 +79,7 @@ async def lines(
     if of.currency:
         statement = statement.where(among(line.c.currency, of.currency))
     order = (submission.c.submitted_at, submission.c.submission_id, line.c.opportunity_id)
-    if after is not None:
-        bound = [literal(value, column.type) for value, column in zip(after, order, strict=True)]
-        statement = statement.where(tuple_(*order) < tuple_(*bound))
-    statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
+    statement = newest_first(statement, order, limit, after)
     found: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     return found
 

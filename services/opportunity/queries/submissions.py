@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.opportunity.projections.forecasts import submission, submission_line
 from services.opportunity.projections.timeline import span
 from services.opportunity.queries.moment import known
+from services.opportunity.queries.newest import narrowed_by, newest_first
 from services.opportunity.queries.priority import day_of, morning
 from shared.service.visibility import Scope
 
@@ -63,10 +64,7 @@ async def submissions(
     """The newest first, those of people within the scope, and of teams all of which are; with `standing`."""
     statement = _seen(scope).where(*narrowed(filters))
     order = (submission.c.submitted_at, submission.c.submission_id)
-    if after is not None:
-        bound = [literal(value, column.type) for value, column in zip(after, order, strict=True)]
-        statement = statement.where(tuple_(*order) < tuple_(*bound))
-    statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
+    statement = newest_first(statement, order, limit, after)
     rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     return rows
 
@@ -160,12 +158,11 @@ def visible_submissions(scope: Scope) -> ColumnElement[bool]:
 
 
 def narrowed(filters: SubmissionFilters) -> list[ColumnElement[bool]]:
-    asked: tuple[tuple[ColumnElement[Any], Sequence[str]], ...] = (
+    found = narrowed_by(
         (submission.c.holder_kind, filters.holder_kind),
         (submission.c.holder_id, filters.holder),
         (submission.c.period, filters.period),
     )
-    found: list[ColumnElement[bool]] = [column.in_(values) for column, values in asked if values]
     if filters.standing is not None:
         found.append(~_superseded() if filters.standing else _superseded())
     if filters.within is not None:

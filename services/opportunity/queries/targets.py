@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.opportunity.projections.forecasts import target
 from services.opportunity.projections.organisation import team
+from services.opportunity.queries.newest import narrowed_by, newest_first
 from shared.contracts.opportunity import HolderKind
 from shared.service.visibility import Scope
 
@@ -38,10 +39,7 @@ async def targets(
     """The newest first. The company's are everybody's to see, those of people and teams within the scope."""
     statement = _said(as_of, known_at, filters.history).where(_visible(scope), *_narrowed(filters))
     order = (target.c.effective_from, target.c.position)
-    if after is not None:
-        bound = [literal(value, column.type) for value, column in zip(after, order, strict=True)]
-        statement = statement.where(tuple_(*order) < tuple_(*bound))
-    statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
+    statement = newest_first(statement, order, limit, after)
     rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     return rows
 
@@ -81,10 +79,9 @@ def _visible(scope: Scope) -> ColumnElement[bool]:
 
 
 def _narrowed(filters: TargetFilters) -> list[ColumnElement[bool]]:
-    asked: tuple[tuple[ColumnElement[Any], Sequence[str]], ...] = (
+    return narrowed_by(
         (target.c.holder_kind, filters.holder_kind),
         (target.c.holder_id, filters.holder),
         (target.c.period, filters.period),
         (target.c.currency, filters.currency),
     )
-    return [column.in_(values) for column, values in asked if values]

@@ -15,7 +15,11 @@ from shared.contracts.opportunity import ForecastJudgement, ForecastMoney
 Measure = Literal["weighted", "commit", "judged"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 BANDS: tuple[tuple[int, int | None], ...] = ((0, 7), (8, 30), (31, 60), (61, 90), (91, None))
-"""Days from the submission to the last day of its period, both included."""
+"""Days from the submission to the last day of its period, both included.
+
+Not data to be defined by anybody: they only sort out what is told, nothing is decided by them, and figures of two years can be
+compared only by the same ones. Whoever wants others asks for the submissions by `days_from` and `days_to`.
+"""
 
 
 @dataclass(frozen=True, slots=True)

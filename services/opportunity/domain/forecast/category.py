@@ -27,6 +27,9 @@ BY_FUNNEL_STATE: Mapping[FunnelState, ChosenCategory] = {
     "in_funnel": "best_case",
     "best": "commit",
 }
+"""What follows where nobody has said a category. Not data: the three funnel states are fixed, and forecasts as of days before
+would change with it. Whoever judges an opportunity otherwise says so of it, which is on record with its time.
+"""
 COUNTED: tuple[ForecastCategory, ...] = ("pipeline", "best_case", "commit")
 """Of what is open: what low, high and weighted add up."""
 
