@@ -16,8 +16,23 @@ class StageLimit(Part):
     days: int = Field(ge=1, le=3_650)
 
 
+class NormalLimits(Part):
+    """What both the command and the event say, each field as the event explains it."""
+
+    stages: tuple[StageLimit, ...] = Field(default=(), max_length=400)
+    other_stages_days: int | None = Field(default=None, ge=1, le=3_650)
+    pushed_out: int = Field(ge=1, le=100)
+    out_of_sync_by: int = Field(default=1, ge=1, le=40)
+    big: tuple[Money, ...] = Field(default=(), max_length=200)
+    early_below: int = Field(ge=0, le=100)
+    near_close_days: int = Field(ge=0, le=3_650)
+    pile_up_count: int = Field(ge=2, le=10_000)
+    pile_up_share: int = Field(ge=1, le=100)
+    nothing_new_days: int = Field(ge=1, le=3_650)
+
+
 @CONTRACT.event("opportunity.anomaly_limits_defined", stream="anomaly_limits")
-class AnomalyLimitsDefined(Event):
+class AnomalyLimitsDefined(NormalLimits, Event):
     """A version of the limits.
 
     `other_stages_days`: for stages that `stages` does not name; none: without limit. `pushed_out`: so many times is slipping.
@@ -29,13 +44,3 @@ class AnomalyLimitsDefined(Event):
 
     key: Code
     version: int = Field(ge=1)
-    stages: tuple[StageLimit, ...] = Field(default=(), max_length=400)
-    other_stages_days: int | None = Field(default=None, ge=1, le=3_650)
-    pushed_out: int = Field(ge=1, le=100)
-    out_of_sync_by: int = Field(default=1, ge=1, le=40)
-    big: tuple[Money, ...] = Field(default=(), max_length=200)
-    early_below: int = Field(ge=0, le=100)
-    near_close_days: int = Field(ge=0, le=3_650)
-    pile_up_count: int = Field(ge=2, le=10_000)
-    pile_up_share: int = Field(ge=1, le=100)
-    nothing_new_days: int = Field(ge=1, le=3_650)

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import Field
-
 from services.opportunity.domain.commands import Command
 from shared.contracts.event import Event, Recorded
 from shared.contracts.opportunity import AnomalyLimitsDefined, StageLimit
+from shared.contracts.opportunity.limits import NormalLimits
 from shared.contracts.refusal import Reason, RefusedError
 from shared.kit.money import Money
 
@@ -18,19 +17,8 @@ Stages = Mapping[str, frozenset[str]]
 """Key of a process → the codes of the selling stages that any of its versions has."""
 
 
-class DefineAnomalyLimits(Command):
-    """A new version of the limits, complete; the fields are as in the event."""
-
-    stages: tuple[StageLimit, ...] = Field(default=(), max_length=400)
-    other_stages_days: int | None = Field(default=None, ge=1, le=3_650)
-    pushed_out: int = Field(ge=1, le=100)
-    out_of_sync_by: int = Field(default=1, ge=1, le=40)
-    big: tuple[Money, ...] = Field(default=(), max_length=200)
-    early_below: int = Field(ge=0, le=100)
-    near_close_days: int = Field(ge=0, le=3_650)
-    pile_up_count: int = Field(ge=2, le=10_000)
-    pile_up_share: int = Field(ge=1, le=100)
-    nothing_new_days: int = Field(ge=1, le=3_650)
+class DefineAnomalyLimits(NormalLimits, Command):
+    """A new version of the limits, complete."""
 
 
 @dataclass(frozen=True, slots=True)
