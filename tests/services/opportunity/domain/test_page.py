@@ -55,6 +55,7 @@ def test_an_action_that_is_not_allowed_says_why() -> None:
         "team",
         "account",
         "comment",
+        "file",
         "effort",
         "reopen",
     ]
