@@ -109,8 +109,8 @@ def _by_size(sizes: Sequence[Size], name: str) -> str:
 def _memory(bench: Bench, sizes: Sequence[Size]) -> Row:
     built = [size for size in sizes if size.rebuilt]
     # Of the smaller ones the first is less than what a rebuild holds at most: it says nothing about growth with the log.
-    former, last = built[-2].rebuilt, built[-1].rebuilt
-    grown = last["largest"] / former["largest"]
+    smaller, last = built[max(0, len(built) - 2)], built[-1].rebuilt
+    grown = last["largest"] / smaller.rebuilt["largest"]
     told = ", ".join(
         f"{size.events:,} events {size.rebuilt['largest'] / 2**20:.0f} MiB "
         f"({size.rebuilt['records'] / size.rebuilt['seconds']:,.0f} events/s)"
@@ -118,6 +118,6 @@ def _memory(bench: Bench, sizes: Sequence[Size]) -> Row:
     )
     return Row(
         "memory", f"memory: rebuilding the timeline of {built[-1].events:,} events", f"{last['largest'] / 2**20:.0f} MiB",
-        f"of {built[-2].events:,} events {former['largest'] / 2**20:.0f} MiB", grown, f"not by log length (≤ {FLAT})",
+        f"of {smaller.events:,} events {smaller.rebuilt['largest'] / 2**20:.0f} MiB", grown, f"not by log length (≤ {FLAT})",
         bench.judge(grown <= FLAT), told,
     )  # fmt: skip

@@ -57,6 +57,15 @@ async def _store_old(dsn: str, rows: list[tuple[str, int, str, str]]) -> None:
         await connection.close()
 
 
+def _says(read: Any, kept: Any) -> bool:
+    """Does it say all that was kept? Beyond that it may have optional fields that were thought of later."""
+    if isinstance(kept, dict):
+        return isinstance(read, dict) and all(name in read and _says(read[name], value) for name, value in kept.items())
+    if isinstance(kept, list):
+        return isinstance(read, list) and len(read) == len(kept) and all(map(_says, read, kept))
+    return bool(read == kept)
+
+
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda one: one.service)
 async def test_every_example_ever_kept_is_read_from_store_and_log(database: str, contract: Contract) -> None:
     kept = list(_examples(contract))
@@ -79,7 +88,7 @@ async def test_every_example_ever_kept_is_read_from_store_and_log(database: str,
         expected = file
         if version < contract.events[name].type_version:  # what it reads as today is promised, too
             expected = file.with_name(f"{file.stem}.expected.json")
-        assert json.loads(encode(event)) == json.loads(expected.read_text())
+        assert _says(json.loads(encode(event)), json.loads(expected.read_text())), f"{name}.v{version}: {file.name}"
 
 
 async def test_a_read_model_takes_old_and_new_versions_of_an_event(scene: Scene) -> None:

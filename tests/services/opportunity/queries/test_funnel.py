@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.opportunity.domain.opportunity.outcome import Lose
 from services.opportunity.domain.opportunity.progress import AssertProgress
 from services.opportunity.queries.cohort import Cohort, Stay
-from services.opportunity.queries.funnel import GroupBy, conversion, counts, leakage, time_in_stage
+from services.opportunity.queries.funnel import CLOSE_PERIODS, GroupBy, conversion, counts, leakage, time_in_stage
 from services.opportunity.queries.listing import totals
 from services.opportunity.queries.moment import By
 from services.opportunity.queries.view import Filters, View
@@ -57,6 +57,13 @@ FILTER_OF: dict[GroupBy, str] = {
 }
 
 
+def _filter(asked: View, by: GroupBy, value: Any) -> dict[str, Any]:
+    if by not in CLOSE_PERIODS:
+        return {FILTER_OF[by]: (value,)}
+    period = asked.calendar.parse(value) if value is not None else None
+    return {"closes_in": (period and (period.first_day, period.last_day),)}
+
+
 @pytest.mark.parametrize("by", get_args(GroupBy))
 async def test_every_group_can_be_listed_and_together_they_are_all(ask: Ask, by: GroupBy) -> None:
     connection = await ask(random_company(11))
@@ -65,7 +72,7 @@ async def test_every_group_can_be_listed_and_together_they_are_all(ask: Ask, by:
             asked = view(Filters(outcome=("open", "won", "lost")), belonging=belonging, **moment)
             groups = await counts(connection, asked, [by])
             for group in groups:
-                rows = narrowed(asked, **{FILTER_OF[by]: (group[by],), "currency": (group["currency"],)})
+                rows = narrowed(asked, **_filter(asked, by, group[by]), currency=(group["currency"],))
                 assert await listed(connection, rows) == (group["count"], group["amount_minor"])
             assert sum(group["count"] for group in groups) == (await listed(connection, asked))[0] > 0
 
