@@ -60,7 +60,10 @@ async def test_a_worker_that_is_cancelled_leaves_nothing_running(database: str) 
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert {task.get_name() for task in asyncio.all_tasks() - before} <= {"notifier"}
+        left = {task for task in asyncio.all_tasks() - before if task.get_name() != "notifier"}
+        # A connection that is given back by somebody who was cancelled is closed by a task of the driver's, which ends by itself.
+        _, running_on = await asyncio.wait(left, timeout=10) if left else (set(), set())
+        assert not running_on
 
 
 async def test_processes_keep_to_their_connections(database: str) -> None:
