@@ -39,27 +39,28 @@ class Booking:
             while self._waiting:
                 await asyncio.sleep(0)  # whoever was woken by the same records comes along
                 some, self._waiting = self._waiting, []
-                try:
-                    await self._write(some)
-                except FencedError:
-                    await self._one_by_one(some)
-                except BaseException as error:
-                    _tell(some, error)
-                    raise
-                else:
-                    _tell(some, None)
+                await self._settle(some)
         finally:
             self._writing = None
 
-    async def _one_by_one(self, some: Sequence[_Booked]) -> None:
-        """One of them was fenced; the others need not begin again for it."""
-        for booked in some:
-            try:
-                await self._write([booked])
-            except Exception as error:  # noqa: BLE001 - handed to whoever booked it
-                _tell([booked], error)
-            else:
-                _tell([booked], None)
+    async def _settle(self, some: Sequence[_Booked]) -> None:
+        """Write, and tell those who wait. What fails is theirs to know: others may have come meanwhile, and are next."""
+        try:
+            await self._write(some)
+        except FencedError as fenced:
+            if len(some) == 1:
+                _tell(some, fenced)
+                return
+            for booked in some:  # the others need not begin again for it
+                await self._settle([booked])
+        except Exception as error:  # noqa: BLE001 - handed to whoever booked it
+            _tell(some, error)
+        except asyncio.CancelledError:
+            for booked in (*some, *self._waiting):
+                booked.done.cancel()
+            raise
+        else:
+            _tell(some, None)
 
     async def _write(self, some: Sequence[_Booked]) -> None:
         moves = [(booked.name, booked.generation, move) for booked in some for move in booked.moves]
@@ -67,13 +68,11 @@ class Booking:
             await move_several(connection, moves)
 
 
-def _tell(some: Sequence[_Booked], error: BaseException | None) -> None:
+def _tell(some: Sequence[_Booked], error: Exception | None) -> None:
     for booked in some:
         if booked.done.done():  # cancelled: nobody asks any more
             continue
         if error is None:
             booked.done.set_result(None)
-        elif isinstance(error, asyncio.CancelledError):
-            booked.done.cancel()
         else:
             booked.done.set_exception(error)

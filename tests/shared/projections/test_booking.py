@@ -65,3 +65,20 @@ async def test_it_goes_on_after_somebody_gave_up_waiting(spine: Spine) -> None:
     await booking.move("by_year", 1, [to(7)])
     found = await positions(spine)
     assert (found["by_seller", 0], found["by_year", 0]) == (6, 7)
+
+
+async def test_what_was_booked_while_another_write_failed_is_written_all_the_same(spine: Spine) -> None:
+    booking = await begun(spine)
+    later: list[asyncio.Task[None]] = []
+
+    def fails_once(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "UPDATE projection.checkpoint" in statement and not later:
+            later.append(asyncio.get_running_loop().create_task(booking.move("by_year", 1, [to(7)])))
+            raise OSError("the database is away")
+
+    event.listen(spine.engine.sync_engine, "before_cursor_execute", fails_once)
+    with pytest.raises(OSError, match="away"):
+        await booking.move("by_town", 1, [to(5)])
+    async with asyncio.timeout(10):
+        await later[0]
+    assert (await positions(spine))["by_year", 0] == 7
