@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-bench/.installed
 PYTEST_ARGS ?=
+# Each process has servers of its own (about 1 GB with Kafka), and waits for them most of the time: more than cores is of no use.
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
 SOAK_ARGS ?=
 BENCH_ARGS ?= --write
 
@@ -35,8 +37,8 @@ install: $(STAMP) ## make .venv with everything in it (the other targets do it w
 run: $(STAMP) ## start everything in one process on an embedded PostgreSQL
 	@$(BIN)/keyfold up
 
-test: $(STAMP) ## run the tests; pass more with PYTEST_ARGS="-k ledger -x"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMP) ## run the tests; pass more with PYTEST_ARGS="-k ledger -x", one by one with PROCESSES=0
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 soak: $(STAMP) ## kill things at random for half an hour; SOAK_ARGS="--minutes 3 --json"
 	@$(BIN)/python -m tests.faults.soak $(SOAK_ARGS)

@@ -29,7 +29,7 @@ class CommandError(Exception):
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Say what is wrong on standard error and end with this exit code."""
-    errors.print(message, style="bold red", markup=False, highlight=False)
+    errors.print(message, style="bold red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -95,8 +95,8 @@ async def test_what_cannot_be_done(house: House, step: str, body: Any, status: i
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        (f"/opportunities/{new_id()}", 404, "not_found"),
-        (f"/opportunities/{new_id()}/history", 404, "not_found"),
+        ("/opportunities/0190a20e-c4d9-7e17-b0e6-c2a753c4d51d", 404, "not_found"),
+        ("/opportunities/0190a20e-c4d9-7e17-b0e6-c2a753c4d51d/history", 404, "not_found"),
         ("/opportunities/17", 422, "invalid_request"),
         ("/processes/no_such_process", 404, "not_found"),
         ("/board?process=no_such_process", 422, "unknown_process"),
