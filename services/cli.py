@@ -16,6 +16,7 @@ import uvloop
 from services.console import CommandError, errors, fail, screen
 from services.imports.mapping import MappingError
 from services.imports.rows import ExportError
+from shared.eventstore.types import AppendsRefusedError
 from shared.kit.garbage import collect_seldom
 from shared.kit.postgres_server import PostgresUnavailable
 from shared.kit.settings import Settings, SettingsError, load_settings
@@ -63,6 +64,7 @@ KNOWN = (
     NotYetVisibleError,
     RelayRefusedError,
     RecoveryRefusedError,
+    AppendsRefusedError,
     ListenError,
     SettingsError,
     MappingError,

@@ -6,6 +6,7 @@ import structlog
 
 from services.catalogue import SERVICES
 from services.installation import open_installation
+from shared.eventstore.types import AppendsRefusedError
 from shared.kit.settings import API_NEEDS, WORKER_NEEDS, Settings
 from shared.service.backend import WORKER
 from shared.service.http import serve_http
@@ -22,6 +23,10 @@ async def run_api(settings: Settings, name: str) -> None:
     stop, draining = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
     async with open_installation(settings) as installation, installation.backend(SERVICES[name]) as backend:
+        try:
+            await backend.store.check_appends()
+        except AppendsRefusedError as refusal:  # reads go on; commands are told the same until it is mended
+            log.error("commands are refused", service=name, reason=str(refusal))
         app = make_app(backend, installation.verifier(), draining)
         await serve_http(
             app,

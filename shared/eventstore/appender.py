@@ -15,6 +15,7 @@ from shared.eventstore.batch import Batch, arguments, choose
 from shared.eventstore.entry import Entry
 from shared.eventstore.types import (
     Appended,
+    AppendsRefusedError,
     CommandRecord,
     CommandSeenError,
     StoreBusyError,
@@ -42,6 +43,7 @@ NOBODYS_FAULT = (
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
+    AppendsRefusedError,
 )
 
 Result = Appended | VersionConflictError | CommandSeenError
@@ -49,6 +51,14 @@ Result = Appended | VersionConflictError | CommandSeenError
 
 class CommandReader(Protocol):
     async def commands(self, command_ids: Sequence[str]) -> Mapping[str, CommandRecord]: ...
+
+
+class Guard(Protocol):
+    async def admit(self, connection: Any, acknowledged: int) -> None:
+        """Asked once for each connection, before anything is appended through it. `acknowledged`: the last position that this
+        process knows to have been there. Raises AppendsRefusedError.
+        """
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -59,11 +69,15 @@ class Waiting:
 
 class Appender:
     """`submit` from any number of tasks. A connection of the pool is held while there is work, so that a
-    batch costs exactly one round trip. `appended` is set whenever something was written.
+    batch costs exactly one round trip. `appended` is set whenever something was written; `acknowledged` is the last position.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", reader: CommandReader, queue_limit: int) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Any]", reader: CommandReader, queue_limit: int, guard: Guard | None = None
+    ) -> None:
         self.appended = asyncio.Event()
+        self.acknowledged = 0
+        self._guard = guard
         self._pool = pool
         self._reader = reader
         self._limit = queue_limit
@@ -156,7 +170,7 @@ class Appender:
         if self._connection is not None and _is_closed(self._connection):
             await self._release()
         if self._connection is None:
-            self._connection = await self._pool.acquire()
+            await self._connect()
         row = await self._connection.fetchrow(APPEND, *arguments(entries))
         conflicts: dict[int, dict[str, int]] = {}
         for item, stream, version in zip(
@@ -175,9 +189,20 @@ class Appender:
                 first, last = last + 1, last + len(entry.data)
                 span = (first, last) if entry.data else (0, 0)
                 results.append(Appended(*span, entry.written, row["moment"]))
+        self.acknowledged = max(self.acknowledged, last)
         if last > row["base"]:
             self.appended.set()
         return results
+
+    async def _connect(self) -> None:
+        """A server that failed over, or a restored database, is never met on a connection that was there before."""
+        self._connection = await self._pool.acquire()
+        if self._guard is not None:
+            try:
+                await self._guard.admit(self._connection, self.acknowledged)
+            except BaseException:
+                await self._release()
+                raise
 
     async def _seen(self, entries: list[Entry], items: Sequence[int]) -> dict[int, CommandRecord]:
         """Item → what is on record of its command."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 import asyncpg
 
 from shared.contracts.event import Contract, Envelope, Event, Recorded
-from shared.eventstore.appender import Appender
+from shared.eventstore.appender import Appender, Guard
 from shared.eventstore.bulk import copy_in
 from shared.eventstore.entry import prepare
 from shared.eventstore.lookup import CommandLookup
@@ -37,13 +37,22 @@ class NotDurableError(RuntimeError):
 
 
 class EventStore:
-    """Positions are dense and in commit order over the whole store; versions are dense in each stream."""
+    """Positions are dense and in commit order over the whole store; versions are dense in each stream. `guard` says whether
+    anything may be appended."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", contract: Contract, *, queue_limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[Any]",
+        contract: Contract,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        guard: Guard | None = None,
+    ) -> None:
         self.contract = contract
         self._pool = pool
         self._owns_pool = False
-        self._appender = Appender(pool, self, queue_limit)
+        self._guard = guard
+        self._appender = Appender(pool, self, queue_limit, guard)
         self._notifier = Notifier(pool)
         self._lookup = CommandLookup(self.commands)
         self._bulk = asyncio.Semaphore(1)
@@ -58,6 +67,7 @@ class EventStore:
         min_size: int = 1,
         max_size: int = 8,
         queue_limit: int = QUEUE_LIMIT,
+        guard: Guard | None = None,
     ) -> Self:
         """With a pool of its own, of at least two connections: the appender keeps one. `migrate_store`
         has run before.
@@ -70,7 +80,7 @@ class EventStore:
             # Nothing here leaves state in a session, so giving a connection back needs no round trip.
             reset=_keep_session,
         )
-        store = cls(pool, contract, queue_limit=queue_limit)
+        store = cls(pool, contract, queue_limit=queue_limit, guard=guard)
         store._owns_pool = True
         return store
 
@@ -97,8 +107,8 @@ class EventStore:
     async def append(self, request: AppendRequest) -> Appended:
         """All events of the request or none; durable when it returns.
 
-        Raises VersionConflictError, CommandSeenError, StoreBusyError, EventTooLargeError; ValueError for a
-        request that can never be appended; asyncpg's errors when the database cannot be reached: then it
+        Raises VersionConflictError, CommandSeenError, StoreBusyError, AppendsRefusedError, EventTooLargeError; ValueError
+        for a request that can never be appended; asyncpg's errors when the database cannot be reached: then it
         may have been written.
         """
         result = await self._appender.submit(prepare(self.contract, request))
@@ -117,11 +127,19 @@ class EventStore:
             raise StoreBusyError("the store is closing")
         entries = [prepare(self.contract, request) for request in requests]
         async with self._bulk, self._pool.acquire() as connection:
+            if self._guard is not None:
+                await self._guard.admit(connection, self._appender.acknowledged)
             results = await copy_in(connection, entries)
         if any(result.last for result in results):
             self.appended.set()
             self._notifier.appended()
         return results
+
+    async def check_appends(self) -> None:
+        """Raises AppendsRefusedError when nothing could be appended now."""
+        if self._guard is not None:
+            async with self._pool.acquire() as connection:
+                await self._guard.admit(connection, self._appender.acknowledged)
 
     async def load(self, stream_id: str, after_version: int = 0) -> list[Recorded[Event]]:
         """The events of a stream in order, upcast to today's classes; empty for an unknown stream."""

@@ -100,5 +100,10 @@ class StoreBusyError(Exception):
     """The appender's queue is full: nothing was written, try again shortly (HTTP 503 with Retry-After)."""
 
 
+class AppendsRefusedError(Exception):
+    """Nothing may be appended now, for the history might fork: the store has not been seen to agree with its log since it was
+    restored, failed over or restarted. The message says what is known, and what to do (HTTP 503)."""
+
+
 class EventTooLargeError(ValueError):
     """An event's data exceed 256 KiB."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.contracts.event import Contract, Envelope, Event, Recorded
 from shared.contracts.refusal import RefusedError
 from shared.eventstore.commands import CommandContext, Commands, Decide, Outcome
-from shared.eventstore.types import JsonObject, StoreBusyError, VersionConflictError
+from shared.eventstore.types import AppendsRefusedError, JsonObject, StoreBusyError, VersionConflictError
 from shared.projections import checkpoints, tables
 from shared.projections.checkpoints import Move
 from shared.projections.definition import Row
@@ -148,7 +148,7 @@ class ReactSink:
                 await self._reactor.handlers[event_class](Reaction(self._reactor.name, event, self._commands), event)
             except RefusedError as refusal:
                 outcome, detail = "refused", str(refusal)
-            except (StoreBusyError, VersionConflictError) as busy:
+            except (AppendsRefusedError, StoreBusyError, VersionConflictError) as busy:
                 raise TryAgainError(f"{type(busy).__name__}: {busy}") from busy
         return {
             "reactor": self._reactor.name,

@@ -1,7 +1,11 @@
 """When a relay must not start: it would publish another history than the one that is in the log."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import asyncpg
+
+from shared.contracts.event import Contract
 from shared.eventstore.store import EventStore, NotDurableError
 from shared.log.cloudevents import BadRecordError, decode_record
 from shared.log.port import PARTITIONS, Log, LogConsumer, LogRecord, LogUnavailableError, UnknownTopicError
@@ -17,8 +21,11 @@ class RelayRefusedError(Exception):
     """Publishing would break a promise. The message says what is wrong and which command mends it."""
 
 
-async def check_start(store: EventStore, log: Log, cursor: Cursor) -> None:
-    """Raises RelayRefusedError: settings that lose data, another partition count, a store and a log that disagree."""
+async def check_start(connection: "asyncpg.Connection[Any]", store: EventStore, log: Log, cursor: Cursor) -> None:
+    """Raises RelayRefusedError: settings that lose data, another partition count, a store and a log that disagree.
+
+    `connection`: to the store's database.
+    """
     topic = store.contract.topic
     try:
         await store.check_durability()
@@ -29,23 +36,29 @@ async def check_start(store: EventStore, log: Log, cursor: Cursor) -> None:
         raise RelayRefusedError(
             f"topic {topic} has {count} partitions, not {PARTITIONS}: a stream would continue in another partition"
         )
-    head = await store.head()
+    head = await _head(connection)
     if cursor.position > head:
         raise RelayRefusedError(
             f"{cursor.position} events of {topic} are published but the store has only {head}: was it restored? "
-            "`keyfold recover` brings the others back from the log"
+            f"{_recovery(store.contract.service)}"
         )
+    last = await check_ends(connection, log, topic, store.contract.service)
+    await _check_complete(log, store.contract, cursor, last)
+
+
+async def check_ends(connection: "asyncpg.Connection[Any]", log: Log, topic: str, service: str) -> Mapping[int, int]:
+    """Partition → position of its last record, each of which is the store's event of that position. Raises RelayRefusedError."""
     last: dict[int, int] = {}
     for partition in range(PARTITIONS):
         record = await log.last_record(topic, partition)
         if record is not None:
-            last[partition] = await _check_record(store, record)
-    await _check_complete(log, topic, cursor, last)
+            last[partition] = await _check_record(connection, record, service)
+    return last
 
 
-async def _check_record(store: EventStore, record: LogRecord) -> int:
+async def _check_record(connection: "asyncpg.Connection[Any]", record: LogRecord, service: str) -> int:
     """The record's position, if it is the store's event of that position."""
-    head = await store.head()  # asked after the record was read: another relay may be publishing
+    head = await _head(connection)  # asked after the record was read: another relay may be publishing
     where = f"{record.topic}/{record.partition}"
     try:
         envelope, _ = decode_record(record)
@@ -56,10 +69,10 @@ async def _check_record(store: EventStore, record: LogRecord) -> int:
     if envelope.position > head:
         raise RelayRefusedError(
             f"{where} ends with event {envelope.position} but the store has only {head}: was it restored or failed over? "
-            "`keyfold recover` brings the others back from the log"
+            f"{_recovery(service)}"
         )
-    stored = await store.envelopes(envelope.position - 1, 1)
-    if not stored or stored[0].event_id != envelope.event_id:
+    stored = await connection.fetchval("SELECT event_id FROM store.event WHERE position = $1", envelope.position)
+    if stored != envelope.event_id:
         raise RelayRefusedError(
             f"{where} ends with event {envelope.event_id} at position {envelope.position}, where the store has another: "
             "the store was restored or failed over and has gone on by itself. The two histories must be reconciled by hand"
@@ -69,8 +82,17 @@ async def _check_record(store: EventStore, record: LogRecord) -> int:
     return envelope.position
 
 
-async def _check_complete(log: Log, topic: str, cursor: Cursor, last: Mapping[int, int]) -> None:
+async def _head(connection: "asyncpg.Connection[Any]") -> int:
+    return int(await connection.fetchval("SELECT position FROM store.head WHERE one"))
+
+
+def _recovery(service: str) -> str:
+    return f"`keyfold recover {service}` brings the others back from the log"
+
+
+async def _check_complete(log: Log, contract: Contract, cursor: Cursor, last: Mapping[int, int]) -> None:
     """What the cursor calls published must be there: else later events would follow a gap."""
+    topic = contract.topic
     lost = [
         partition
         for partition, position in cursor.partitions.items()
@@ -80,7 +102,7 @@ async def _check_complete(log: Log, topic: str, cursor: Cursor, last: Mapping[in
         after = min(last.get(partition, 0) for partition in lost)
         raise RelayRefusedError(
             f"the log has lost published events of {topic}, partitions {sorted(lost)}; "
-            f"`keyfold republish --after {after}` sends them again"
+            f"`keyfold republish {contract.service} --after {after}` sends them again"
         )
 
 

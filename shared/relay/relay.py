@@ -20,6 +20,7 @@ from shared.eventstore.store import EventStore
 from shared.eventstore.wake import CHANNEL
 from shared.log.cloudevents import encode_record
 from shared.log.port import Log, LogProducer, NewRecord
+from shared.relay.agreement import mark_agreed
 from shared.relay.checks import RelayRefusedError, check_start
 from shared.relay.cursor import Cursor, is_at, move_cursor, read_cursor
 from shared.relay.lease import LeaseLostError, open_lease_session, try_lease
@@ -96,7 +97,7 @@ class Relay:
         """Raises RelayRefusedError when `run` would. It checks again by itself, whenever it has got the lease."""
         session = await open_lease_session(self._dsn)
         try:
-            await check_start(self._store, self._log, await read_cursor(session, self._contract.topic))
+            await check_start(session, self._store, self._log, await read_cursor(session, self._contract.topic))
         finally:
             await session.close()
 
@@ -148,7 +149,8 @@ class Relay:
                 if stop.is_set():
                     return
             cursor = await read_cursor(session, self._contract.topic)
-            await check_start(self._store, self._log, cursor)
+            await check_start(session, self._store, self._log, cursor)
+            await mark_agreed(session)
             producer = await self._log.producer()
             stack.push_async_callback(producer.close)
             await session.add_listener(CHANNEL, lambda *_: self._store.appended.set())

@@ -18,6 +18,7 @@ from shared.projections.bell import Bell
 from shared.projections.generations import ensure_live
 from shared.projections.reads import ReadModels
 from shared.projections.tables import migrate_projections
+from shared.relay.agreement import Agreement
 from shared.scheduler.due import migrate_scheduler
 from shared.service.definition import Service
 from shared.service.visibility import Scopes
@@ -83,7 +84,9 @@ async def open_backend(
     """On leaving, the appender writes what waits, then the connections are given back; the log is the caller's."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await EventStore.open(dsn, service.contract, max_size=store_connections)
+        agreement = Agreement(dsn, log, service.contract)
+        stack.push_async_callback(agreement.close)
+        store = await EventStore.open(dsn, service.contract, max_size=store_connections, guard=agreement)
         stack.push_async_callback(store.close)
         engine = open_engine(dsn, read_connections, queue_seconds)
         stack.push_async_callback(engine.dispose)

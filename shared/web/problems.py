@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from shared.contracts.refusal import Reason, RefusedError
 from shared.eventstore.types import (
+    AppendsRefusedError,
     EventTooLargeError,
     IdempotencyMismatchError,
     StaleVersionError,
@@ -159,6 +160,8 @@ def problem_of(error: Exception) -> ProblemError | None:
                 type(error)
             ]
             return unavailable(code, str(error))
+        case AppendsRefusedError():
+            return unavailable("appends_refused", str(error))
         case LogUnavailableError():
             return unavailable("log_unavailable", "the log cannot be reached now; try again")
         case FilesUnavailableError():

@@ -24,7 +24,7 @@ async def test_several_processes_may_migrate_at_once(database: str) -> None:
     connection = await asyncpg.connect(database)
     try:
         assert await connection.fetchval("SELECT count(*) FROM store.head") == 1
-        assert await connection.fetchval("SELECT version_num FROM store.migration") == "0002"
+        assert await connection.fetchval("SELECT version_num FROM store.migration") == "0003"
     finally:
         await connection.close()
 

@@ -52,7 +52,7 @@ async def test_a_store_that_is_behind_the_log(either_house: House) -> None:
     await house.append(20)
     await house.publish_all()
     await house.restore(12)
-    assert "`keyfold recover`" in await refused(house)
+    assert "`keyfold recover bank`" in await refused(house)
 
 
 async def test_a_store_that_is_behind_its_own_cursor(house: House) -> None:
@@ -62,7 +62,7 @@ async def test_a_store_that_is_behind_its_own_cursor(house: House) -> None:
     reason = await refused(house)
     assert "20 events" in reason
     assert "has only 12" in reason
-    assert "`keyfold recover`" in reason
+    assert "`keyfold recover bank`" in reason
 
 
 async def test_a_store_that_has_gone_on_by_itself_after_a_restore(either_house: House) -> None:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from shared.contracts.refusal import Reason, RefusedError, refuse
 from shared.eventstore.types import (
+    AppendsRefusedError,
     EventTooLargeError,
     IdempotencyMismatchError,
     StaleVersionError,
@@ -48,6 +49,7 @@ JSON = {"Content-Type": "application/json"}
         (EventTooLargeError("300 KiB"), 422, "event_too_large"),
         (BadTokenError("looks like"), 400, "bad_position"),
         (StoreBusyError("full"), 503, "busy"),
+        (AppendsRefusedError("behind"), 503, "appends_refused"),
         (NotYetVisibleError("later"), 503, "not_yet_visible"),
         (NotBuiltError("no worker"), 503, "not_built"),
         (LogUnavailableError("gone"), 503, "log_unavailable"),
