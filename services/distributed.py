@@ -9,10 +9,10 @@ from services.installation import open_installation
 from shared.eventstore.types import AppendsRefusedError
 from shared.kit.settings import API_NEEDS, WORKER_NEEDS, Settings
 from shared.service.backend import WORKER
-from shared.service.http import serve_http
+from shared.service.http import listen, serve_http
 from shared.service.process import stop_on_signals, worker_id
 from shared.service.worker import Worker
-from shared.web.app import make_app
+from shared.web.app import make_app, make_worker_app
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +39,26 @@ async def run_api(settings: Settings, name: str) -> None:
 
 
 async def run_worker(settings: Settings, name: str) -> None:
-    """Raises SettingsError, RelayRefusedError."""
+    """It answers for its health until its work has ended. Raises SettingsError, ListenError, RelayRefusedError."""
     settings.require(*WORKER_NEEDS)
-    stop = asyncio.Event()
+    stop, ended = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
+    for free in listen(settings.host, settings.port):  # before anything is taken up for nothing
+        free.close()
     async with open_installation(settings) as installation, installation.backend(SERVICES[name], WORKER) as backend:
-        log.info("working", service=name)
-        await Worker(backend, worker_id()).run(stop)
+        worker = Worker(backend, worker_id())
+        working = asyncio.create_task(worker.run(stop), name="worker")
+        working.add_done_callback(lambda _: ended.set())
+        try:
+            await serve_http(
+                make_worker_app(worker, draining=stop),
+                settings.host,
+                settings.port,
+                ended,
+                on_ready=lambda address: log.info("working", service=name, address=address),
+                draining=stop,
+            )
+        finally:
+            stop.set()
+            await asyncio.gather(working, return_exceptions=True)
+        working.result()

@@ -178,7 +178,7 @@ async def _through_kafka(bench: Bench) -> AsyncIterator[Town]:
             await migrated.wait()
         async with (
             keyfold("serve", "opportunity", says='"ready"', **environment),
-            keyfold("work", "opportunity", says='"working"', **environment),
+            keyfold("work", "opportunity", says='"working"', **environment | {"KEYFOLD_PORT": "0"}),
         ):
             yield Town(port, "", issuer.mint("bench", ROLES, AUDIENCE))
 

@@ -29,7 +29,9 @@ class Settings(BaseSettings):
 
     data: Path = Field(default=Path(".keyfold"), description="folder of the embedded database, keys and ports")
     host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: int = Field(default=8080, ge=1, le=65_535, description="port to listen on")
+    port: int = Field(
+        default=8080, ge=0, le=65_535, description="port to listen on; 0: a free one, which the log names"
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL server (postgresql://user:password@host/postgres); each service has a database on it",

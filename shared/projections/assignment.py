@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -29,11 +30,17 @@ class Assignment:
         self.worker_id = worker_id
         self._shapes = dict(shapes or {})
         self.current: frozenset[int] = frozenset()
+        self._beaten = float("-inf")
 
     async def share(self) -> frozenset[int]:
         """Beat once, and look who else lives."""
         await self._beat()
         return self.current
+
+    @property
+    def beats(self) -> bool:
+        """Has the heart beaten lately? If not, the others have taken over."""
+        return time.monotonic() - self._beaten < DEAD_SECONDS
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then leave, so that the others take over at once."""
@@ -58,6 +65,7 @@ class Assignment:
             living = await connection.execute(select(worker.c.worker_id).where(alive()))
             workers = sorted({self.worker_id, *living.scalars()})
             await connection.execute(_FORGET_DEAD)
+        self._beaten = time.monotonic()
         rank = workers.index(self.worker_id)
         self.current = frozenset(p for p in range(PARTITIONS) if p % len(workers) == rank)
 

@@ -54,6 +54,11 @@ class Runner:
         self._booking = Booking(engine)
         self._missed: set[str] = set()
 
+    @property
+    def beats(self) -> bool:
+        """Do the other workers know that this one lives?"""
+        return self._assignment.beats
+
     async def run(self, stop: asyncio.Event) -> None:
         """Follow every generation of the shape that this code has, new ones as they are switched to. At `stop`: finish the
         batches that have begun, and leave, so that the others take over at once.

@@ -23,12 +23,18 @@ class Worker:
 
     def __init__(self, backend: Backend, worker_id: str, *, stop_seconds: float = STOP_SECONDS) -> None:
         service = backend.service
+        self.backend = backend
         self.relay = Relay(backend.dsn, backend.store, backend.log, service.contract)
         acting = [ReactSink(backend.engine, reactor, backend.commands) for reactor in service.reactors]
         self._runner = Runner(backend.engine, backend.log, service.projections, worker_id, backend.bell, acting)
         rules = service.due_rules(backend.commands, backend.engine)
         self._scheduler = Scheduler(backend.engine, rules, backend.clock) if rules else None
         self._stop_seconds = stop_seconds
+
+    @property
+    def beats(self) -> bool:
+        """Do the other workers know that this one lives?"""
+        return self._runner.beats
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, then at most `stop_seconds` longer, also while the servers are away.

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from shared.service.backend import Backend
 from shared.service.definition import Service
+from shared.service.worker import Worker
 from shared.web import events, health, problems
 from shared.web.auth import Verifier
 from shared.web.metrics import Metrics
@@ -83,4 +84,22 @@ def make_app(backend: Backend, verifier: Verifier, draining: asyncio.Event, *, r
     app.state.draining = draining
     app.state.metrics = Metrics(backend.service.name)
     app.add_middleware(Observe, service=backend.service.name, metrics=app.state.metrics)
+    return app
+
+
+def make_worker_app(worker: Worker, draining: asyncio.Event) -> FastAPI:
+    """What a worker answers over HTTP: whether it lives, whether it works, its figures. Nothing of the service itself.
+
+    `draining`: set when it is about to stop."""
+    service = worker.backend.service.name
+    app = FastAPI(
+        title=f"Keyfold: worker of {service}", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.include_router(health.worker_router)
+    problems.install(app)
+    app.state.backend = worker.backend
+    app.state.worker = worker
+    app.state.draining = draining
+    app.state.metrics = Metrics(service)
+    app.add_middleware(Observe, service=service, metrics=app.state.metrics)
     return app

@@ -12,16 +12,19 @@ from sqlalchemy import text
 from shared.log.port import UnknownTopicError
 from shared.projections.lag import lag, workers
 from shared.service.backend import Backend
+from shared.service.worker import Worker
 from shared.web.commanding import BackendNow
 from shared.web.metrics import CONTENT_TYPE, Metrics
 from shared.web.problems import problem_of
 
 router = APIRouter(tags=["operations"])
+worker_router = APIRouter()
 CHECK_SECONDS = 2.0
 _NOT_THERE = ("42P01", "3F000", "3D000")  # PostgreSQL's states for a table, a schema, a database that does not exist
 log = structlog.get_logger(__name__)
 
 
+@worker_router.get("/healthz")
 @router.get("/healthz", summary="The process is alive")
 async def healthz() -> dict[str, str]:
     """The process runs."""
@@ -32,6 +35,12 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request, backend: BackendNow) -> JSONResponse:
     """It can answer: what it needs is there, and it is not about to stop. Else 503."""
     return readiness_response({backend.service.name: await readiness(backend, request.app.state.draining)})
+
+
+@worker_router.get("/readyz")
+async def worker_readyz(request: Request) -> JSONResponse:
+    worker: Worker = request.app.state.worker
+    return readiness_response({worker.backend.service.name: await worker_readiness(worker, request.app.state.draining)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,30 @@ async def readiness(backend: Backend, draining: asyncio.Event) -> Readiness:
     """Can this process answer requests for the service? A missing worker is told, but reads go on without one."""
     checks = {"draining": "yes" if draining.is_set() else "no", **await _checks(backend)}
     return Readiness(checks["draining"] == "no" and checks["database"] == checks["read_models"] == "ok", checks)
+
+
+async def worker_readiness(worker: Worker, draining: asyncio.Event) -> Readiness:
+    """Does this worker do its work? It publishes or stands by for the one that does, and the others see its heart beat."""
+    state = worker.relay.status().state
+    checks = {
+        "draining": "yes" if draining.is_set() else "no",
+        "database": await _database(worker.backend),
+        "relay": state,
+        "heart": "beats" if worker.beats else "does not beat",
+    }
+    ready = checks["draining"] == "no" and checks["database"] == "ok" and state in ("publishing", "standby")
+    return Readiness(ready and worker.beats, checks)
+
+
+async def _database(backend: Backend) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS), backend.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except Exception as error:
+        if problem_of(error) is None and not isinstance(error, TimeoutError):
+            raise
+        return "unreachable"
+    return "ok"
 
 
 def readiness_response(found: Mapping[str, Readiness]) -> JSONResponse:
@@ -76,6 +109,7 @@ async def _checks(backend: Backend) -> dict[str, str]:
     return {"database": "ok", "read_models": "ok", "worker": "alive" if alive else "none"}
 
 
+@worker_router.get("/metrics", response_class=Response)
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics(request: Request, backend: BackendNow) -> Response:
     """For Prometheus."""

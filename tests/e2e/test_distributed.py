@@ -78,8 +78,13 @@ class Town:
         return started
 
     async def work(self, service: str) -> Started:
-        started = await self.start("work", service, **self.settings)
-        await started.says('"working"')
+        started = await self.start("work", service, **self.settings, KEYFOLD_PORT="0")
+        address = json.loads(await started.says('"working"'))["address"]
+        async with httpx.AsyncClient(base_url=address) as client, asyncio.timeout(60):
+            while (ready := await client.get("/readyz")).status_code == 503:
+                assert ready.json()["checks"][service]["database"] == "ok"
+            assert ready.json()["checks"][service]["heart"] == "beats"
+            assert "keyfold_workers" in (await client.get("/metrics")).text
         return started
 
     def client(self, service: str) -> httpx.AsyncClient:

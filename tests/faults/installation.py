@@ -106,7 +106,7 @@ class Town:
         return chosen
 
     async def work(self) -> Program:
-        worker = await self.processes.keyfold("work", "work", SERVICE, **self.settings)
+        worker = await self.processes.keyfold("work", "work", SERVICE, **self.settings, KEYFOLD_PORT="0")
         await worker.tells("working")
         return worker
 

@@ -1,5 +1,6 @@
 """Health, readiness, figures, the OpenAPI document, and the app below another one."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -10,9 +11,10 @@ from fastapi import FastAPI
 
 from shared.kit.postgres_server import start_postgres
 from shared.service.backend import open_backend
-from shared.testing.apps import SECRET, RunningService
-from shared.web.app import describe, make_app
-from shared.web.health import readiness
+from shared.service.worker import Worker
+from shared.testing.apps import SECRET, RunningService, working
+from shared.web.app import describe, make_app, make_worker_app
+from shared.web.health import readiness, worker_readiness
 from tests.shared.web.desk import SERVICE, desk
 
 
@@ -173,3 +175,49 @@ def test_the_document_is_the_same_each_time() -> None:
 def test_commands_document_what_they_all_take(path: str) -> None:
     names = {one["name"] for one in describe(SERVICE).openapi()["paths"][path]["post"]["parameters"]}
     assert {"idempotency-key", "if-match", "dry_run"} <= {name.lower() for name in names}
+
+
+# --- a worker's own port
+
+
+async def test_a_worker_is_ready_when_it_publishes_and_its_heart_beats(database: str) -> None:
+    async with desk(database, worker=False) as service:
+        worker, stop = Worker(service.backend, "w1"), asyncio.Event()
+        transport = httpx.ASGITransport(app=make_worker_app(worker, draining=stop))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            idle = await client.get("/readyz")
+            assert (idle.status_code, idle.json()["checks"]["desk"]) == (
+                503, {"draining": "no", "database": "ok", "relay": "stopped", "heart": "does not beat"},
+            )  # fmt: skip
+            running = asyncio.create_task(worker.run(stop))
+            while (ready := await client.get("/readyz")).status_code == 503:
+                assert not running.done()
+            assert ready.json()["checks"]["desk"] == {
+                "draining": "no", "database": "ok", "relay": "publishing", "heart": "beats",
+            }  # fmt: skip
+            async with asyncio.timeout(10):
+                async with working(service.backend, "w2") as second:
+                    while not (found := await worker_readiness(second, stop)).ready:
+                        assert found.checks["database"] == "ok"
+                    assert found.checks["relay"] == "standby"
+            assert (await client.get("/healthz")).json() == {"status": "alive"}
+            assert figure((await client.get("/metrics")).text, "keyfold_workers", service="desk") == 1
+            stop.set()
+            await running
+            assert (await client.get("/readyz")).json()["checks"]["desk"]["draining"] == "yes"
+            assert (await client.get("/enquiries")).status_code == 404
+            assert (await client.get("/openapi.json")).status_code == 404
+            assert (await client.post("/enquiries")).headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_worker_without_its_database_is_alive_and_not_ready(tmp_path: Any) -> None:
+    server = start_postgres(tmp_path / "postgres")
+    try:
+        async with desk(server.dsn("postgres"), worker=False) as service, working(service.backend) as worker:
+            while not (await worker_readiness(worker, asyncio.Event())).ready:
+                pass
+            await asyncio.to_thread(server.stop)
+            found = await worker_readiness(worker, asyncio.Event())
+            assert (found.ready, found.checks["database"]) == (False, "unreachable")
+    finally:
+        server.stop()
