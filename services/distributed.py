@@ -35,6 +35,7 @@ async def run_api(settings: Settings, name: str) -> None:
             stop,
             on_ready=lambda address: log.info("ready", service=name, address=address),
             draining=draining,
+            unready_seconds=settings.unready_seconds,
         )
 
 

@@ -32,6 +32,13 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8080, ge=0, le=65_535, description="port to listen on; 0: a free one, which the log names"
     )
+    unready_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        le=60,
+        description="seconds that an API told to stop goes on answering while `/readyz` says 503: more than its gateway"
+        " needs to see it",
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL server (postgresql://user:password@host/postgres); each service has a database on it",

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Generator
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 75  # longer than gateways keep an idle connection: they, not we, decide when it ends
@@ -36,9 +36,12 @@ async def serve_http(
     *,
     on_ready: Callable[[str], None],
     draining: asyncio.Event,
+    unready_seconds: float = 0.0,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> None:
-    """Until `stop`; then `draining` is set, nothing new is accepted, and requests in flight have `drain_seconds` to finish.
+    """Until `stop`; then `draining` is set and for `unready_seconds` everything is still answered, each answer closing its
+    connection: time for a gateway to see that it is not ready. Then nothing new is accepted, and requests in flight have
+    `drain_seconds` to finish.
 
     `on_ready` is called with the address (`http://127.0.0.1:8080`) when requests are answered; port 0 takes a free one.
     The app's lifespan is not run: what it needs is open already. Signals are the caller's affair, and so is the event loop
@@ -46,11 +49,14 @@ async def serve_http(
     """
     sockets = listen(host, port)
     try:
-        server = _Server(_config(app, drain_seconds), lambda: on_ready(_address(host, sockets[0])))
+        server = _Server(_config(_closing(app, draining), drain_seconds), lambda: on_ready(_address(host, sockets[0])))
         serving = asyncio.create_task(server.serve(sockets), name="http")
         stopping = asyncio.create_task(stop.wait(), name="http stop")
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            draining.set()
+            if unready_seconds:
+                await asyncio.wait({serving}, timeout=unready_seconds)
         finally:
             stopping.cancel()
             draining.set()
@@ -61,6 +67,20 @@ async def serve_http(
     finally:
         for one in sockets:
             one.close()
+
+
+def _closing(app: ASGIApp, draining: asyncio.Event) -> ASGIApp:
+    """Once `draining` is set, every answer ends its connection: whoever comes back makes a new one, elsewhere."""
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if draining.is_set() and message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    return closing
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

@@ -41,13 +41,11 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(host: str = "127.0.0.1", drain_seconds: float = 5.0) -> AsyncIterator[tuple[Serving, Any]]:
+async def serving(host: str = "127.0.0.1", **options: float) -> AsyncIterator[tuple[Serving, Any]]:
     it = Serving(App())
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     tell: Callable[[str], None] = ready.set_result
-    task = asyncio.create_task(
-        serve_http(it.app, host, 0, it.stop, on_ready=tell, draining=it.draining, drain_seconds=drain_seconds)
-    )
+    task = asyncio.create_task(serve_http(it.app, host, 0, it.stop, on_ready=tell, draining=it.draining, **options))
     both: set[asyncio.Future[Any]] = {task, ready}
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
@@ -146,3 +144,34 @@ async def test_an_idle_connection_does_not_hold_it_up() -> None:
         await client.get(it.address)
         it.stop.set()
         await asyncio.wait_for(task, 5)
+
+
+async def test_told_to_stop_it_goes_on_answering_until_a_gateway_has_seen_it() -> None:
+    async with serving(unready_seconds=0.6) as (it, task), httpx.AsyncClient() as client:
+        assert "connection" not in (await client.get(it.address)).headers
+        it.stop.set()
+        await it.draining.wait()
+        answers = [await client.get(it.address) for _ in range(3)]
+        assert [(one.text, one.headers["connection"]) for one in answers] == [("done", "close")] * 3
+        await asyncio.wait_for(task, 5)
+        with pytest.raises(httpx.ConnectError):
+            await client.get(it.address)
+
+
+async def test_an_answer_that_was_begun_before_closes_its_connection_too() -> None:
+    async with serving(unready_seconds=0.6) as (it, _), httpx.AsyncClient() as client:
+        slow = asyncio.create_task(client.get(f"{it.address}/slow"))
+        await it.app.begun.wait()
+        it.stop.set()
+        await it.draining.wait()
+        it.app.go.set()
+        assert (await slow).headers["connection"] == "close"
+
+
+async def test_cancelled_while_unready_it_waits_for_nobody() -> None:
+    async with serving(unready_seconds=60) as (it, task):
+        it.stop.set()
+        await it.draining.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
