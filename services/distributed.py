@@ -27,7 +27,7 @@ async def run_api(settings: Settings, name: str) -> None:
             await backend.store.check_appends()
         except AppendsRefusedError as refusal:  # reads go on; commands are told the same until it is mended
             log.error("commands are refused", service=name, reason=str(refusal))
-        app = make_app(backend, installation.verifier(), draining)
+        app = make_app(backend, installation.verifier(), draining, root_path=settings.root_path)
         await serve_http(
             app,
             settings.host,

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     )
     issuer: str | None = Field(default=None, description="issuer (`iss`) of bearer tokens")
     jwks_url: str | None = Field(default=None, description="where the issuer's public keys are")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="prefix under which a gateway shows an API that runs apart, such as `/opportunity`",
+    )
     audience: str = Field(default="keyfold", min_length=1, description="audience (`aud`) that tokens must name")
     roles_claim: str = Field(default="roles", min_length=1, description="claim of a token that lists roles")
     files_url: str | None = Field(

@@ -1,0 +1,6 @@
+#!/bin/sh
+# HAProxy in the foreground, under a master process.
+set -e
+if [ "${1#-}" != "$1" ]; then set -- haproxy "$@"; fi
+if [ "$1" = haproxy ]; then shift; set -- haproxy -W -db "$@"; fi
+exec "$@"
