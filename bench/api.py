@@ -16,13 +16,14 @@ from fastapi import FastAPI
 from services.opportunity.app import SERVICE
 from services.opportunity.domain.opportunity.terms import Comment
 from shared.kit.garbage import collect_seldom
+from shared.kit.permissions import ROLES
 from shared.kit.settings import Settings
 from shared.kit.telemetry import configure_logging
 from shared.log.open import open_log
 from shared.service.backend import migrate_service, open_backend
 from shared.service.http import serve_http
 from shared.web.app import make_app
-from shared.web.auth import ROLES, Verifier
+from shared.web.auth import Verifier
 from shared.web.own_issuer import ISSUER, OwnIssuer
 
 AUDIENCE = "keyfold"

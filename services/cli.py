@@ -341,7 +341,7 @@ def token(
     days: Annotated[float, typer.Option(min=0.001, max=3650, help="How long it is good for.")] = 30.0,
 ) -> None:
     """Mint a bearer token of this installation's own issuer (embedded form only)."""
-    from shared.web.auth import ROLES
+    from shared.kit.permissions import ROLES
     from shared.web.own_issuer import OwnIssuer
 
     settings = settings_or_fail()

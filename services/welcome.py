@@ -11,8 +11,8 @@ from services.imports.run import Services
 from services.installation import Installation
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.money import Money
+from shared.kit.permissions import ROLES
 from shared.service.backend import Backend
-from shared.web.auth import ROLES
 
 DEMO_LOGIN = "operator"
 

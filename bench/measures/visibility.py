@@ -20,7 +20,7 @@ from bench.client import Client, expect, open_client
 from bench.harness import Bench, Row, Samples, percentile
 from bench.ports import free_port
 from bench.servers import keyfold
-from shared.web.auth import ROLES
+from shared.kit.permissions import ROLES
 from shared.web.own_issuer import ISSUER, OwnIssuer
 
 A_SECOND = 500

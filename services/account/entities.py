@@ -1,10 +1,10 @@
-"""The four kinds of entity: their streams, and the streams of claims that make their external ids unique."""
+"""The four kinds of entity: their streams, and the streams of claims that make their external ids unique. Beside them, API keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from services.account.domain import account, external_ids, person, product, team
+from services.account.domain import account, api_key, external_ids, person, product, team
 from services.account.domain.external_ids import UNCLAIMED, Claim
 from shared.contracts.account import (
     AccountExternalIdLinked,
@@ -52,3 +52,4 @@ ACCOUNT = Entity(Aggregate("account", account.INITIAL, account.evolve), _claims(
 PERSON = Entity(Aggregate("person", person.INITIAL, person.evolve), _claims("person"), PersonExternalIdLinked)
 TEAM = Entity(Aggregate("team", team.INITIAL, team.evolve), _claims("team"), TeamExternalIdLinked)
 PRODUCT = Entity(Aggregate("product", product.INITIAL, product.evolve), _claims("product"), ProductExternalIdLinked)
+API_KEY = Aggregate("api_key", api_key.INITIAL, api_key.evolve)

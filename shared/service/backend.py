@@ -20,7 +20,9 @@ from shared.projections.reads import ReadModels
 from shared.projections.tables import migrate_projections
 from shared.relay.agreement import Agreement
 from shared.scheduler.due import migrate_scheduler
+from shared.service.api_keys import ApiKeys
 from shared.service.definition import Service
+from shared.service.key_uses import KeyUses, migrate_key_uses
 from shared.service.visibility import Scopes
 
 
@@ -58,6 +60,8 @@ class Backend:
     engine: AsyncEngine
     reads: ReadModels
     scopes: Scopes
+    api_keys: ApiKeys
+    key_uses: KeyUses
     bell: Bell
     log: Log
     calendar: BusinessCalendar
@@ -92,6 +96,8 @@ async def open_backend(
         stack.push_async_callback(engine.dispose)
         if service.stop is not None:
             stack.push_async_callback(service.stop, engine)
+        key_uses = KeyUses(engine)
+        stack.push_async_callback(key_uses.close)
         bell = Bell()
         reads = ReadModels(engine, bell)
         yield Backend(
@@ -102,6 +108,8 @@ async def open_backend(
             engine,
             reads,
             Scopes(reads, service.find, service.found_in),
+            ApiKeys(reads, service.projections),
+            key_uses,
             bell,
             log,
             calendar,
@@ -135,6 +143,7 @@ async def migrate_service(service: Service, dsn: str, log: Log, secret: bytes, c
     async with open_backend(service, dsn, log, secret, calendar, store_connections=2, read_connections=2) as backend:
         await migrate_projections(backend.engine)
         await migrate_scheduler(backend.engine)
+        await migrate_key_uses(backend.engine)
         if service.prepare is not None:
             await service.prepare(backend.engine)
         for topic in service.topics:

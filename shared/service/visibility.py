@@ -1,19 +1,14 @@
 """Record-level visibility: whose records somebody may see."""
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from weakref import WeakValueDictionary
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.projections.definition import Projection
 from shared.projections.reads import ReadModels
-
-FRESH_SECONDS = 1.0
-MOST = 10_000
+from shared.service.remembered import Remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +46,7 @@ class Scopes:
         self._reads = reads
         self._find = find
         self._found_in = found_in
-        self._kept: dict[str, tuple[float, Scope]] = {}
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._kept: Remembered[Scope] = Remembered()
 
     async def of(self, subject: str, now: datetime, token: str | None = None) -> Scope:
         """With a position `token`, what it names is seen: the read models are waited for, nothing remembered is used.
@@ -61,25 +55,9 @@ class Scopes:
         """
         if token:
             await self._reads.wait_for(token, self._found_in)
-            return await self._look(subject, now)
-        kept = self._fresh(subject)
-        if kept is not None:
-            return kept
-        turn = self._turns.get(subject)
-        if turn is None:
-            turn = self._turns[subject] = asyncio.Lock()
-        async with turn:  # one looks, the others who came meanwhile take what was found
-            return self._fresh(subject) or await self._look(subject, now)
-
-    def _fresh(self, subject: str) -> Scope | None:
-        kept = self._kept.get(subject)
-        return kept[1] if kept is not None and kept[0] > time.monotonic() else None
+            return await self._kept.anew(subject, lambda: self._look(subject, now))
+        return await self._kept.of(subject, lambda: self._look(subject, now))
 
     async def _look(self, subject: str, now: datetime) -> Scope:
-        until = time.monotonic() + FRESH_SECONDS  # from before the look: what changes while it goes on may be missed
         async with self._reads.connect(*self._found_in) as connection:
-            scope = await self._find(connection, subject, now)
-        if len(self._kept) >= MOST:
-            self._kept.clear()
-        self._kept[subject] = (until, scope)
-        return scope
+            return await self._find(connection, subject, now)

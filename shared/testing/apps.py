@@ -14,12 +14,13 @@ from fastapi import FastAPI
 from shared.files.local import LocalFiles
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock
+from shared.kit.permissions import ROLES
 from shared.log.open import open_log
 from shared.service.backend import EMBEDDED, Backend, migrate_service, open_backend
 from shared.service.definition import Service
 from shared.service.worker import Worker
 from shared.web.app import make_app
-from shared.web.auth import ROLES, Verifier
+from shared.web.auth import Verifier
 from shared.web.own_issuer import ISSUER, OwnIssuer
 
 SECRET = b"a secret of the tests"

@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from shared.service.backend import Backend
 from shared.service.definition import Service
 from shared.service.worker import Worker
-from shared.web import events, health, problems
+from shared.web import events, health, key_uses, problems
 from shared.web.auth import Verifier
+from shared.web.key_verifier import KeyVerifier
 from shared.web.metrics import Metrics
 from shared.web.middleware import Observe
 
@@ -19,10 +20,23 @@ DESCRIPTION = """{description}
 Commands are POSTs and PUTs to what they change. All of them take `Idempotency-Key`, `If-Match` and `?dry_run=true`, and answer
 with the entity's version (`ETag`) and a position token (`Keyfold-Position`). A read that sends the token shows that write.
 Errors are RFC 9457 problems.
+
+`Authorization: Bearer` takes a JWT of the issuer or an API key (`kf_…`). A key needs the scope `{name}:read` for GET and HEAD,
+`{name}:write` for everything else, dry runs too.
 """
 
 
-_TAGS = {"history": "Every event of the service.", "operations": "Whether it runs, and how."}
+_TAGS = {
+    "history": "Every event of the service.",
+    "key uses": "When API keys were last used here.",
+    "operations": "Whether it runs, and how.",
+}
+API_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "kf_<id>_<secret>",
+    "description": "An API key of the account service (`POST /api-keys`), narrowed by its scopes.",
+}
 PROBLEM_CONTENT = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -36,9 +50,12 @@ class ServiceApp(FastAPI):
             document["components"]["schemas"]["Fault"] = _schema(problems.Fault)
             for name in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(name, None)
+            document["components"].setdefault("securitySchemes", {})["ApiKey"] = API_KEY
             for operations in document["paths"].values():
                 for operation in operations.values():
                     _tell_problems(operation["responses"])
+                    if "security" in operation:  # either of them
+                        operation["security"] = [*operation["security"], {"ApiKey": []}]
         return super().openapi()
 
 
@@ -64,13 +81,13 @@ def describe(service: Service, *, root_path: str = "") -> FastAPI:
     app = ServiceApp(
         title=f"Keyfold: {service.title}",
         version=VERSION,
-        description=DESCRIPTION.format(description=service.description),
+        description=DESCRIPTION.format(description=service.description, name=service.name),
         root_path=root_path,
         openapi_tags=[{"name": name, "description": about} for name, about in {**service.tags, **_TAGS}.items()],
         separate_input_output_schemas=False,
         redirect_slashes=False,  # a thing has one address
     )
-    for router in (*service.routers, events.router, health.router):
+    for router in (*service.routers, events.router, key_uses.router, health.router):
         app.include_router(router)
     problems.install(app)
     return app
@@ -81,6 +98,7 @@ def make_app(backend: Backend, verifier: Verifier, draining: asyncio.Event, *, r
     app = describe(backend.service, root_path=root_path)
     app.state.backend = backend
     app.state.verifier = verifier
+    app.state.key_verifier = KeyVerifier(backend)
     app.state.draining = draining
     app.state.metrics = Metrics(backend.service.name)
     app.add_middleware(Observe, service=backend.service.name, metrics=app.state.metrics)

@@ -1,4 +1,4 @@
-"""Who calls: bearer tokens (JWT) of an OIDC issuer by its JWKS, or, in the embedded form, of our own issuer."""
+"""Who calls: bearer tokens (JWT) of an OIDC issuer by its JWKS, in the embedded form of our own issuer; or an API key."""
 
 import asyncio
 import time
@@ -14,9 +14,10 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from shared.web.problems import ProblemError, unavailable
+from shared.kit.api_key import PREFIX, SUBJECT_PREFIX
+from shared.kit.permissions import ROLES, scope_for
+from shared.web.problems import Fault, ProblemError, unavailable
 
-ROLES = ("seller", "manager", "executive", "finance", "operations", "integration")
 SEE_EVERYTHING = frozenset({"executive", "finance", "operations", "integration"})
 ALGORITHMS = (
     "EdDSA",
@@ -40,11 +41,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`subject`: the `sub` of the token, which is the actor of events."""
+    """`subject`: the `sub` of the token, or `api-key:<id>`; it is the actor of events. `scopes`: of an API key, else None."""
 
     subject: str
     roles: frozenset[str]
     expires_at: float
+    scopes: frozenset[str] | None = None
 
     @property
     def sees_everything(self) -> bool:
@@ -151,7 +153,10 @@ class Verifier:
             raise unauthorised("bad_token", f"the token is not valid: {error}") from None
         caller = Caller(str(claims["sub"]), _roles(claims, self._roles_claim), float(claims["exp"]) + LEEWAY_SECONDS)
         if not good_subject(caller.subject):
-            raise unauthorised("bad_token", f"`sub` must have 1 to {LONGEST_SUBJECT} characters and no slash")
+            raise unauthorised(
+                "bad_token",
+                f"`sub` must have 1 to {LONGEST_SUBJECT} characters, no slash, and not begin with {SUBJECT_PREFIX}",
+            )
         self._good[token] = caller, min(caller.expires_at, time.time() + KEEP_KEYS_SECONDS)
         self._good.move_to_end(token)
         if len(self._good) > MOST_REMEMBERED:
@@ -160,8 +165,9 @@ class Verifier:
 
 
 def good_subject(subject: str) -> bool:
-    """It becomes the actor of events, and a slash parts it from an idempotency key."""
-    return 0 < len(subject) <= LONGEST_SUBJECT and "/" not in subject and subject.isprintable()
+    """It becomes the actor of events, and a slash parts it from an idempotency key. No issuer can name an API key."""
+    fits = 0 < len(subject) <= LONGEST_SUBJECT and "/" not in subject and subject.isprintable()
+    return fits and not subject.startswith(SUBJECT_PREFIX)
 
 
 def _roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
@@ -179,6 +185,12 @@ def unauthorised(code: str, detail: str) -> ProblemError:
     return ProblemError(401, code, detail, headers={"WWW-Authenticate": f'Bearer realm="keyfold"{error}'})
 
 
+class VerifiesToken(Protocol):
+    async def verify(self, token: str) -> Caller:
+        """Raises ProblemError."""
+        ...
+
+
 class BearerToken(SecurityBase):
     """Who calls. One step, not two that depend on each other: the framework walks over every step wherever it is named."""
 
@@ -186,15 +198,25 @@ class BearerToken(SecurityBase):
     scheme_name = "HTTPBearer"
 
     async def __call__(self, request: Request) -> Caller:
-        """Raises ProblemError 401 without a valid token."""
+        """Raises ProblemError 401 without a valid token or API key, 403 for a key that has no scope for such a request."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
-            raise unauthorised("no_token", "send `Authorization: Bearer <token>`")
-        verifier: Verifier = request.app.state.verifier
+            raise unauthorised("no_token", "send `Authorization: Bearer <token or API key>`")
+        state = request.app.state
+        verifier: VerifiesToken = state.key_verifier if token.startswith(PREFIX) else state.verifier
         found = await verifier.verify(token)
         request.state.subject = found.subject
+        if found.scopes is not None:
+            _check_scope(found.scopes, scope_for(state.backend.service.name, request.method))
         return found
+
+
+def _check_scope(scopes: frozenset[str], needed: str) -> None:
+    if needed not in scopes:
+        message = f"the API key has no scope for this; it has {', '.join(sorted(scopes))}"
+        fault = Fault(code="scope_missing", message=message, field="Authorization", expected=f"a key with {needed}")
+        raise ProblemError(403, "scope_missing", f"{message}, and this needs {needed}", errors=[fault])
 
 
 caller = BearerToken()

@@ -9,7 +9,7 @@ A route says what is decided, and nothing else::
 
 import asyncio
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -34,6 +34,7 @@ POSITION = "Keyfold-Position"
 CALLERS = "caller"  # what their command ids begin with: no login can take the id of a reactor, a rule or a seed
 REPLAYED = "Idempotency-Replayed"
 LARGEST_BATCH = 500
+Beside = Callable[[Outcome], JsonObject]
 _ETAG = re.compile(r'"(\d{1,9})"')
 
 
@@ -153,12 +154,18 @@ class Commander:
     path: str
 
     async def run(
-        self, body: BaseModel | None, decide: Decide, *, status: int = 200, location: str | None = None
+        self,
+        body: BaseModel | None,
+        decide: Decide,
+        *,
+        status: int = 200,
+        location: str | None = None,
+        beside: Beside | None = None,
     ) -> Response:
         """Decide, append, answer. `status` 201 for what makes something new (a replay answers as the first time): it is found
-        under `location` followed by its id."""
+        under `location` followed by its id. `beside`: what this caller is told and nobody keeps, such as a secret."""
         outcome = await self.outcome(body, decide)
-        answer = await self.answer(outcome)
+        answer = await self.answer(outcome) | ({} if beside is None else beside(outcome))
         code = status if answer.get("created", True) else 200
         headers = {"ETag": f'"{outcome.version}"'}
         if answer["position"]:

@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from shared.web.auth import LONGEST_SUBJECT, ROLES, good_subject, unauthorised
+from shared.kit.api_key import SUBJECT_PREFIX
+from shared.kit.permissions import ROLES
+from shared.web.auth import LONGEST_SUBJECT, good_subject, unauthorised
 
 ISSUER = "https://keyfold.invalid/embedded"
 DAY = 86_400
@@ -54,7 +56,8 @@ class OwnIssuer:
     def mint(self, subject: str, roles: tuple[str, ...], audience: str, days: float = 30) -> str:
         """A token. Raises ValueError for an unknown role, or a subject that no event could name."""
         if not good_subject(subject):
-            raise ValueError(f"a subject has 1 to {LONGEST_SUBJECT} printable characters and no slash, not {subject!r}")
+            form = f"1 to {LONGEST_SUBJECT} printable characters, no slash, and does not begin with {SUBJECT_PREFIX}"
+            raise ValueError(f"a subject has {form}, not {subject!r}")
         if unknown := [role for role in roles if role not in ROLES]:
             raise ValueError(f"unknown role {', '.join(unknown)}; there are {', '.join(ROLES)}")
         now = int(time.time())

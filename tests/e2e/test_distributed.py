@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.kit.permissions import ROLES
 from shared.kit.postgres_server import start_postgres
-from shared.web.auth import ROLES
 from shared.web.own_issuer import ISSUER, OwnIssuer
 from tests.e2e.conftest import Start, Started, free_port
 

@@ -17,8 +17,8 @@ import asyncpg
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.kit.permissions import ROLES
 from shared.kit.postgres_server import PostgresServer, start_postgres
-from shared.web.auth import ROLES
 from shared.web.own_issuer import ISSUER, OwnIssuer
 from tests.e2e.conftest import free_port
 from tests.faults.chaos import PATIENCE

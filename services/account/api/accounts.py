@@ -160,7 +160,7 @@ async def flags(entity_id: EntityId, body: AccountFlags, command: Commanding) ->
 
 
 add_external_ids(router, ACCOUNT, HOUSE_COMMANDS)
-add_history(router, ACCOUNT)
+add_history(router, ACCOUNT.aggregate)
 
 
 async def _page(

@@ -17,7 +17,8 @@ from services.account.queries.listing import Order, page, total
 from shared.contracts.refusal import RefusedError, refuse
 from shared.eventstore.commands import Decide, Work
 from shared.eventstore.types import JsonObject
-from shared.web.auth import ROLES, needs
+from shared.kit.permissions import ROLES
+from shared.web.auth import needs
 from shared.web.commanding import ANSWERS, PROBLEMS
 from shared.web.paging import decode_cursor, page_of
 from shared.web.problems import bad_request

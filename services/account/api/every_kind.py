@@ -12,6 +12,7 @@ from services.account.entities import Entity
 from services.account.identities import link_external_id
 from services.account.queries.listing import LARGEST_INTEGER
 from shared.contracts.event import Recorded, encode
+from shared.eventstore.aggregate import Aggregate
 from shared.eventstore.commands import Work
 from shared.web.commanding import BackendNow, Commanding
 from shared.web.events import EventItem
@@ -31,19 +32,22 @@ def add_external_ids(router: APIRouter, entity: Entity[Any], answers: dict[str, 
         return await command.run(body, changed(act))
 
 
-def add_history(router: APIRouter, entity: Entity[Any]) -> None:
-    """`GET /{entity_id}/history`: from the store, so that it shows every write at once."""
+def add_history(
+    router: APIRouter, aggregate: Aggregate[Any], kind: str | None = None, answers: dict[str, Any] = READS
+) -> None:
+    """`GET /{entity_id}/history`: from the store, so that it shows every write at once. `kind`: how a person calls one."""
+    kind = kind or f"a {aggregate.category}"
 
-    @router.get("/{entity_id}/history", summary=f"What happened to a {entity.kind}, the oldest first", **READS)
+    @router.get("/{entity_id}/history", summary=f"What happened to {kind}, the oldest first", **answers)
     async def history(
         entity_id: EntityId, backend: BackendNow, cursor: CursorText = None, limit: Limit = 50
     ) -> Listed[EventItem]:
-        stream_id = entity.aggregate.stream_id(entity_id)
+        stream_id = aggregate.stream_id(entity_id)
         after = _version(decode_cursor(stream_id, cursor, 1))
         recorded = await backend.store.load(stream_id, after)
         count = after + len(recorded) if recorded else await backend.store.version(stream_id)
         if not count:
-            raise not_found(entity.kind, entity_id)
+            raise not_found(aggregate.category, entity_id)
         events, following = page_of(recorded, limit, stream_id, lambda event: [event.version])
         return Listed(items=[_item(event) for event in events], next_cursor=following, total=count)
 

@@ -128,7 +128,7 @@ async def come_back(entity_id: EntityId, command: Commanding, body: Command | No
 
 
 add_external_ids(router, PERSON, HOUSE_COMMANDS)
-add_history(router, PERSON)
+add_history(router, PERSON.aggregate)
 
 
 async def _page(

@@ -115,7 +115,7 @@ async def relist(entity_id: EntityId, command: Commanding, body: Command | None 
 
 
 add_external_ids(router, PRODUCT, HOUSE_COMMANDS)
-add_history(router, PRODUCT)
+add_history(router, PRODUCT.aggregate)
 
 
 def _page(row: RowMapping | None, what: object, language: Language, response: Response) -> Product:

@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping
 
 from services.account.domain.periods import FOREVER
 from shared.kit.money import Money
+from shared.web.commanding import CommandAnswer
 from shared.web.language import Language
 from shared.web.paging import Page
 
@@ -119,6 +120,46 @@ class Product(Entity):
     list_price: Money | None
     retired: bool
     listed_at: datetime
+
+
+class KeySecret(BaseModel):
+    """`number` counts the secrets of a key from 1. `until`: of an older one; null for the newest, which lasts as long as the key.
+    `last_used_at`: in this service, up to a minute late; null: never."""
+
+    number: int = Field(examples=[2])
+    until: datetime | None
+    good: bool
+    last_used_at: datetime | None
+
+
+class ApiKey(BaseModel):
+    """`state`: `active`, `expired` or `revoked`. `last_used_at`: in this service, whichever secret was shown; every service tells
+    its own at `/api-key-uses`. `labels`: state, roles and scopes in the caller's language."""
+
+    id: str = Field(examples=[ID])
+    version: int = Field(examples=[1])
+    name: str = Field(examples=["ERP nightly import"])
+    subject: str = Field(examples=[f"api-key:{ID}"], description="The actor of what it does.")
+    state: str = Field(examples=["active"])
+    roles: list[str] = Field(examples=[["integration"]])
+    scopes: list[str] = Field(examples=[["account:read", "account:write"]])
+    issued_at: datetime
+    issued_by: str = Field(examples=["operator"])
+    rotated_at: datetime | None
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+    revoked_reason: str | None
+    last_used_at: datetime | None
+    secrets: list[KeySecret] = Field(description="The secrets that it has and lately had, the newest last.")
+    labels: dict[str, str] = Field(examples=[{"active": "Active", "integration": "Integration"}])
+
+
+class KeyAnswer(CommandAnswer):
+    """`key` is shown this once and kept nowhere: null in a dry run, and where the Idempotency-Key gets its first answer again."""
+
+    key: str | None = Field(examples=["kf_…"])
+    note: str = Field(examples=["Keep this key now: it is shown once and kept nowhere."])
 
 
 def labelled(row: RowMapping, language: Language) -> dict[str, Any]:

@@ -122,7 +122,7 @@ async def team_tree(
     return Listed(items=[TeamInTree.model_validate(labelled(row, language)) for row in rows.rows], **rows.content)
 
 
-add_history(router, TEAM)
+add_history(router, TEAM.aggregate)
 
 
 def _times(backend: Backend, as_of: str | None, known_at: str | None) -> tuple[datetime, datetime | None]:

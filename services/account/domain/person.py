@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from services.account.domain.values import Command, Email, Names, OptionalText, Text, given
 from shared.contracts.account import (
@@ -17,6 +17,17 @@ from shared.contracts.account import (
 )
 from shared.contracts.event import Event, Recorded
 from shared.contracts.refusal import refuse
+from shared.kit.api_key import SUBJECT_PREFIX
+
+
+def _of_a_person(subject: str | None) -> str | None:
+    """A key is nobody: as a person it could approve what the one who issued it has asked for."""
+    if subject is not None and subject.startswith(SUBJECT_PREFIX):
+        raise ValueError(f"must not begin with {SUBJECT_PREFIX}: an API key is no person")
+    return subject
+
+
+Login = Annotated[OptionalText, AfterValidator(_of_a_person)]
 
 
 class PersonDetails(Command):
@@ -24,7 +35,7 @@ class PersonDetails(Command):
 
     names: Names = Field(default_factory=dict)
     email: Email | None = Field(default=None, examples=["wang.fang@example.com"])
-    subject: OptionalText = Field(default=None, description="Of the person's login.", examples=["wang.fang"])
+    subject: Login = Field(default=None, description="Of the person's login.", examples=["wang.fang"])
 
 
 class PersonChange(PersonDetails):

@@ -8,5 +8,6 @@ from services.opportunity.projections.organisation import organisation
 from services.opportunity.projections.processes import processes
 from services.opportunity.projections.rates import rates
 from services.opportunity.projections.timeline import timeline
+from shared.service.api_keys import api_keys
 
-READ_MODELS = (timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects)
+READ_MODELS = (timeline, processes, organisation, rates, deal_control, forecasts, gates, gate_effects, api_keys)

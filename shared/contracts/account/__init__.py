@@ -1,4 +1,4 @@
-"""The account service's language: accounts in their trees, our people and teams, our products."""
+"""The account service's language: accounts in their trees, our people and teams, our products, API keys."""
 
 from shared.contracts.account.accounts import (
     AccountDetailsChanged,
@@ -8,6 +8,7 @@ from shared.contracts.account.accounts import (
     AccountRegistered,
     AccountRenamed,
 )
+from shared.contracts.account.api_keys import ApiKeyIssued, ApiKeyRevoked, ApiKeyRotated
 from shared.contracts.account.claims import ExternalIdClaimed, ExternalIdReleased
 from shared.contracts.account.contract import CONTRACT
 from shared.contracts.account.people import (
@@ -43,6 +44,9 @@ __all__ = [
     "AccountMoved",
     "AccountRegistered",
     "AccountRenamed",
+    "ApiKeyIssued",
+    "ApiKeyRevoked",
+    "ApiKeyRotated",
     "ExternalIdClaimed",
     "ExternalIdReleased",
     "ManagerAppointed",

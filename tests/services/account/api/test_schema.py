@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 
 from services.account.app import SERVICE
+from shared.kit.permissions import ROLES
 from shared.testing.apps import RunningService, token
 from shared.testing.fuzz import assert_no_server_errors, served
 from shared.web.app import describe
-from shared.web.auth import ROLES
 from tests.services.account.api.conftest import Shop
 
 

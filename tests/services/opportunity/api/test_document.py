@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 
 from services.opportunity.app import SERVICE
+from shared.kit.permissions import ROLES
 from shared.testing.apps import token
 from shared.testing.fuzz import assert_no_server_errors, served
 from shared.web.app import describe
-from shared.web.auth import ROLES
 from shared.web.commanding import POSITION
 from tests.services.opportunity.api.house import House
 
