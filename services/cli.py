@@ -1,33 +1,20 @@
 """The command `keyfold`: the one place where services, servers and processes are put together."""
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 import uvloop
 
-from services.console import CommandError, errors, fail, screen
-from services.imports.mapping import MappingError
-from services.imports.rows import ExportError
-from shared.eventstore.types import AppendsRefusedError
+from services.console import errors, fail, screen
+from services.mendable import told
 from shared.kit.garbage import collect_seldom
-from shared.kit.postgres_server import PostgresUnavailable
 from shared.kit.settings import Settings, SettingsError, load_settings
 from shared.kit.telemetry import configure_logging
-from shared.log.port import LogUnavailableError, TopicMismatchError, UnknownTopicError
-from shared.projections.database_errors import DATABASE_ERRORS
-from shared.projections.reads import NotBuiltError, NotYetVisibleError
-from shared.projections.rebuild import RebuildRefusedError
-from shared.relay.checks import RelayRefusedError
-from shared.relay.recover import RecoveryRefusedError
-from shared.service.http import ListenError
 
 T = TypeVar("T")
 
@@ -54,26 +41,6 @@ class Name(StrEnum):
 ServiceName = Annotated[Name, typer.Argument(help="Which service.", show_default=False)]
 DAYS = ["%Y-%m-%d"]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-KNOWN = (
-    PostgresUnavailable,
-    LogUnavailableError,
-    TopicMismatchError,
-    UnknownTopicError,
-    RebuildRefusedError,
-    NotBuiltError,
-    NotYetVisibleError,
-    RelayRefusedError,
-    RecoveryRefusedError,
-    AppendsRefusedError,
-    ListenError,
-    SettingsError,
-    MappingError,
-    ExportError,
-    CommandError,
-    OSError,
-)
-UNUSABLE = ("08", "28", "3D", "53", "57")
-"""Classes of SQLSTATE: no connection, no permission to connect, no such database, no room, shut down."""
 INTERRUPTED = 130
 STOPPED = "Stopped before the end; what was acknowledged is kept; run it again to go on."
 
@@ -103,37 +70,6 @@ async def _until_interrupted(work: Awaitable[T]) -> T:
         if task is not None and task.cancelling():
             raise asyncio.CancelledError from None
         raise
-
-
-@contextmanager
-def told(settings: Settings) -> Iterator[None]:
-    """What operators can mend ends the command with a sentence."""
-    try:
-        yield
-    except (*KNOWN, *DATABASE_ERRORS) as problem:
-        sentence = _sentence(problem, settings)
-        if sentence is None:
-            raise
-        fail(sentence)
-
-
-def _sentence(problem: BaseException, settings: Settings) -> str | None:
-    """None for what nobody can mend but in the code, and for output that nobody reads."""
-    if isinstance(problem, BrokenPipeError):
-        return None
-    words = str(problem) or type(problem).__name__
-    cause = getattr(problem, "orig", None) or problem
-    state = str(getattr(cause, "sqlstate", None) or "")
-    if isinstance(problem, socket.gaierror | ConnectionError | TimeoutError) or state[:2] in UNUSABLE:
-        return f"{_database(settings)} cannot be used: {str(cause) or words}"
-    return words if isinstance(problem, KNOWN) else None
-
-
-def _database(settings: Settings) -> str:
-    if settings.database_url is None:
-        return f"the embedded database in {settings.data.absolute()}"
-    address = urlsplit(settings.database_url.get_secret_value())
-    return f"the database server of KEYFOLD_DATABASE_URL ({address.hostname}:{address.port or 5432})"
 
 
 @app.command()
@@ -290,6 +226,48 @@ def recover(
     from services.upkeep import recover_store
 
     run(lambda settings: recover_store(settings, service, accept_loss))
+
+
+Backup = Annotated[Path, typer.Argument(help="A folder: new for a backup, of a backup else.", show_default=False)]
+
+
+@app.command()
+def backup(
+    folder: Backup,
+    verify: Annotated[bool, typer.Option("--verify", help="Make none: check the one that is there.")] = False,
+    files: Annotated[bool, typer.Option(help="Attached files too; without, back up their folder or bucket.")] = True,
+    json: Json = False,
+) -> None:
+    """Save all databases, attached files and the embedded form's keys, while the service goes on."""
+    from services.backup import commands
+
+    run(
+        lambda settings: (
+            commands.check(folder, json=json)
+            if verify
+            else commands.back_up(settings, folder, with_files=files, json=json)
+        )
+    )
+
+
+@app.command()
+def restore(
+    folder: Backup,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop the databases that are there.")] = False,
+) -> None:
+    """Bring a backup back, and say what is to be done before anything is started. Stop every API and worker first."""
+    from services.backup import commands
+
+    run(lambda settings: commands.restore(settings, folder, replace=replace))
+
+
+@app.command("verify-files")
+def verify_files(json: Json = False) -> None:
+    """Read every attached file that is on record. Exit code 1 when bytes are lost."""
+    from services.backup import commands
+
+    if not run(lambda settings: commands.verify_files(settings, json=json)):
+        raise typer.Exit(1)
 
 
 @imports.command("crm-csv")

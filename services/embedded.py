@@ -29,7 +29,7 @@ from shared.web.health import readiness, readiness_response
 async def start(settings: Settings, *, demo: bool) -> None:
     """Until Ctrl-C. The log goes into a file, unless the settings say how it is wanted on standard error.
 
-    Raises ListenError, PostgresUnavailable, RelayRefusedError."""
+    Raises ListenError, PostgresUnavailable, RelayRefusedError, AppendsRefusedError."""
     began = time.monotonic()
     for free in listen(settings.host, settings.port):  # before a database is started for nothing
         free.close()
@@ -80,6 +80,7 @@ async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIt
         for service in SERVICES.values():
             await installation.migrate(service)
             backends.append(await stack.enter_async_context(installation.backend(service, EMBEDDED)))
+            await backends[-1].store.check_appends()
             await _rebuild_changed(backends[-1])
         halt = asyncio.Event()
         tasks = [asyncio.create_task(Worker(backend, worker_id()).run(halt)) for backend in backends]
@@ -90,9 +91,9 @@ async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIt
         finally:
             halt.set()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+            for result in results:  # what ended a worker is the cause of whatever else has failed since
+                if isinstance(result, BaseException):
+                    raise result
 
 
 async def _rebuild_changed(backend: Backend) -> None:

@@ -292,5 +292,6 @@ async def recover_store(settings: Settings, name: str, accept_loss: bool) -> Non
         report = await recover(dsn, installation.log, service.contract, accept_loss=accept_loss)
     console.screen.print(
         f"{report.topic}: {report.after - report.before} events brought back from {report.read} records; "
-        f"the store reached to {report.before} and reaches to {report.after}; lost: {len(report.lost)}"
+        f"the store reached to {report.before} and reaches to {report.after}; commands: {report.commands}; "
+        f"lost: {len(report.lost)}"
     )

@@ -18,7 +18,7 @@ from services.opportunity.projections import READ_MODELS
 from services.opportunity.projections.organisation import organisation
 from services.opportunity.proving import due_rules, plan_proofs
 from services.opportunity.visibility import find
-from shared.contracts.opportunity import CONTRACT
+from shared.contracts.opportunity import CONTRACT, FileAttached
 from shared.eventstore.commands import CommandContext, Commands, Decide
 from shared.eventstore.types import IdempotencyMismatchError
 from shared.kit.clock import Clock
@@ -63,4 +63,5 @@ SERVICE = Service(
     prepare=prepare,
     stop=stop_all,
     due_rules=due_rules,
+    files_in=(FileAttached,),
 )

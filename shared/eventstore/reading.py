@@ -19,6 +19,12 @@ SELECT command_id, input_hash, answer::text AS answer, versions::text AS version
        first_position, last_position
 FROM store.command WHERE command_id = ANY ($1::text[])
 """
+GIVEN = """
+SELECT command_id, input_hash, answer::text AS answer, versions::text AS versions,
+       first_position, last_position
+FROM store.command
+WHERE first_position BETWEEN $1 AND $2 AND first_position > 0 AND command_id LIKE '%/%'
+"""
 VERSIONS = """
 SELECT s.id, coalesce((
     SELECT e.version FROM store.event e WHERE e.stream_id = s.id ORDER BY e.version DESC LIMIT 1

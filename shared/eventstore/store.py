@@ -14,6 +14,7 @@ from shared.eventstore.lookup import CommandLookup
 from shared.eventstore.reading import (
     COMMANDS,
     ENVELOPES,
+    GIVEN,
     STREAM,
     VERSIONS,
     command_of,
@@ -169,6 +170,10 @@ class EventStore:
         """Those of the commands that are on record."""
         rows = await self._pool.fetch(COMMANDS, list(command_ids))
         return {row["command_id"]: command_of(row) for row in rows}
+
+    async def given_commands(self, first: int, last: int) -> list[CommandRecord]:
+        """The commands that may be given again and whose first event is at one of these positions, both included."""
+        return [command_of(row) for row in await self._pool.fetch(GIVEN, first, last)]
 
     async def check_durability(self) -> None:
         """Raises NotDurableError when fsync or synchronous_commit is off."""

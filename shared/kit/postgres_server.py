@@ -122,7 +122,8 @@ def _take_lock(folder: Path) -> IO[str]:
     return lock
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """The path of a program of the wheel. Raises PostgresUnavailable."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise PostgresUnavailable(
@@ -181,7 +182,7 @@ def _ensure_cluster(folder: Path, cluster: Path, account: Account) -> str:
     """Make the cluster unless it is there; the password. A half-made one (no `ready` mark) is made anew."""
     secret, ready = folder / "password", folder / "ready"
     if account.user is not None:
-        _let_through(Path(_program("postgres")))
+        _let_through(Path(program("postgres")))
         _let_through(cluster)
     if ready.exists():
         return secret.read_text().strip()
@@ -194,7 +195,7 @@ def _ensure_cluster(folder: Path, cluster: Path, account: Account) -> str:
     if account.user is not None and account.group is not None:
         os.chown(cluster, account.user, account.group)
         os.chown(secret, account.user, account.group)
-    command = [_program("initdb"), "-D", str(cluster), "-U", USER, "-E", "UTF8", "--locale=C"]
+    command = [program("initdb"), "-D", str(cluster), "-U", USER, "-E", "UTF8", "--locale=C"]
     command += ["-A", "scram-sha-256", f"--pwfile={secret}", "--data-checksums"]
     made = subprocess.run(
         command, check=False, capture_output=True, text=True, cwd="/", env=_environment(),
@@ -234,7 +235,7 @@ def _launch(folder: Path, cluster: Path, port: int, account: Account) -> psutil.
         "log_timezone": "UTC",
         "timezone": "UTC",
     }
-    command = [_program("postgres"), "-D", str(cluster)]
+    command = [program("postgres"), "-D", str(cluster)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     output = folder / "server.log"

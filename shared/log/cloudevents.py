@@ -13,14 +13,19 @@ from shared.contracts.event import Envelope
 from shared.log.port import LogRecord, NewRecord
 
 CONTENT_TYPE = "application/json"
+COMMAND = "ce_keyfoldcommand"
 
 
 class BadRecordError(ValueError):
     """A record of the log is not one of our events: an attribute is missing or malformed. Says which record and why."""
 
 
-def encode_record(envelope: Envelope, *, service: str, topic: str, partition: int, previous: int) -> NewRecord:
-    """`previous` is the position of the event before this one in the same partition, 0 if there is none."""
+def encode_record(
+    envelope: Envelope, *, service: str, topic: str, partition: int, previous: int, command: str | None = None
+) -> NewRecord:
+    """`previous` is the position of the event before this one in the same partition, 0 if there is none. `command`: on the first
+    event of a command that may be given again, what a recovered store must know of it.
+    """
     headers = {
         "ce_specversion": "1.0",
         "ce_id": str(envelope.event_id),
@@ -41,6 +46,8 @@ def encode_record(envelope: Envelope, *, service: str, topic: str, partition: in
         headers["ce_keyfoldcausationid"] = str(envelope.causation_id)
     if envelope.traceparent is not None:
         headers["traceparent"] = envelope.traceparent
+    if command is not None:
+        headers[COMMAND] = command
     return NewRecord(topic, partition, envelope.stream_id, envelope.data, headers)
 
 

@@ -113,6 +113,8 @@ class Follower:
         self._bell = bell
         self._group = group
         self._cursors: dict[TopicPartition, PartitionCursor] = {}
+        self._first: dict[TopicPartition, int] = {}
+        self._read_again: set[TopicPartition] = set()
         self._alarms = Alarms(engine, sink.name, sink.generation)
         self._failures = 0
 
@@ -145,6 +147,7 @@ class Follower:
                 records = await consumer.fetch(BATCH, WAIT_SECONDS)
                 if records:
                     await self.take(records)
+                    await self._go_back(consumer)
                     self._failures = 0
                 offsets.tell({key: cursor.offset for key, cursor in self._cursors.items()})
         finally:
@@ -162,6 +165,7 @@ class Follower:
             at = await checkpoints.load(connection, self._sink.name, self._sink.generation, first)
             await self._alarms.load(connection)
         self._cursors = {key: PartitionCursor(position, offset) for key, (position, offset) in at.items()}
+        self._first, self._read_again = first, set()
         for key, cursor in self._cursors.items():
             low, high = bounds[key]
             if not low <= cursor.offset <= high:
@@ -172,7 +176,16 @@ class Follower:
                 await self._alarms.raise_one(key, "missing", detail)
                 cursor.offset = low
         if self._cursors:
-            await consumer.assign({key: cursor.offset for key, cursor in self._cursors.items()})
+            # From the last record that was taken: should another stand there, then this is another log.
+            await consumer.assign({key: max(cursor.offset - 1, first[key]) for key, cursor in self._cursors.items()})
+
+    async def _go_back(self, consumer: LogConsumer) -> None:
+        """What seems to be missing may lie before the offset that was kept, if that is of a log which is no more: once in a session
+        the partition is read again from its first record. Positions tell what was had."""
+        for key, cursor in self._cursors.items():
+            if cursor.gap is not None and key not in self._read_again:
+                self._read_again.add(key)
+                await consumer.seek(*key, self._first[key])
 
     async def take(self, records: Sequence[LogRecord]) -> None:
         """Judge the records, apply what is due, move the checkpoints."""

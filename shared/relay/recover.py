@@ -2,19 +2,24 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
+import orjson
 
 from shared.contracts.event import Contract, Envelope
+from shared.eventstore.types import CommandRecord
 from shared.log.cloudevents import BadRecordError, decode_record
 from shared.log.port import Log
+from shared.relay.given import decode_command
 from shared.relay.lease import open_lease_session, try_lease
 
 BATCH = 2_000
 FETCH_SECONDS = 10.0
 LOST_TYPE = "keyfold.position_lost"
 NAMED_POSITIONS = 20
+
+Event: TypeAlias = tuple[Envelope, CommandRecord | None]
 
 COLUMNS = (
     "position", "event_id", "stream_id", "version", "type_name", "type_version", "data", "occurred_at", "recorded_at",
@@ -25,6 +30,17 @@ CREATE TEMPORARY TABLE recovered (
     position bigint, event_id uuid, stream_id text, version int, type_name text, type_version int, data text,
     occurred_at timestamptz, recorded_at timestamptz, actor text, correlation_id uuid, causation_id uuid, traceparent text
 ) ON COMMIT DROP
+"""
+STAGING_COMMANDS = """
+CREATE TEMPORARY TABLE recovered_command (
+    command_id text, input_hash bytea, answer text, versions text, first_position bigint, last_position bigint,
+    recorded_at timestamptz
+) ON COMMIT DROP
+"""
+APPEND_COMMANDS = """
+INSERT INTO store.command (command_id, input_hash, answer, versions, first_position, last_position, recorded_at)
+SELECT command_id, input_hash, answer::json, versions::json, first_position, last_position, recorded_at
+FROM recovered_command ON CONFLICT DO NOTHING
 """
 UNKNOWN_POSITIONS = """
 SELECT p FROM generate_series($1::bigint + 1, $2::bigint) p
@@ -54,14 +70,14 @@ class RecoveryRefusedError(Exception):
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
     """The store reached to `before` and reaches to `after` now. `read` records were looked at; `lost` positions were filled
-    with a marker, for their events had never been published. Idempotency keys of recovered events are not in the log: a
-    client that retries such a command has it executed again."""
+    with a marker, for their events had never been published. `commands` that may be given again came back with their events."""
 
     topic: str
     before: int
     after: int
     read: int
     lost: tuple[int, ...] = ()
+    commands: int = 0
 
     @property
     def recovered(self) -> int:
@@ -82,18 +98,19 @@ async def recover(dsn: str, log: Log, contract: Contract, *, accept_loss: bool =
         async with session.transaction():
             before = await session.fetchval("SELECT position FROM store.head WHERE one FOR UPDATE")
             await session.execute(STAGING)
+            await session.execute(STAGING_COMMANDS)
             read = 0
-            async for envelopes in _all_events(log, contract.topic):
-                read += len(envelopes)
-                await _check_known(session, [each for each in envelopes if each.position <= before])
-                await _stage(session, [each for each in envelopes if each.position > before])
+            async for events in _all_events(log, contract.topic):
+                read += len(events)
+                await _check_known(session, [each for each, _ in events if each.position <= before])
+                await _stage(session, [one for one in events if one[0].position > before])
             return await _append(session, contract.topic, before, read, accept_loss=accept_loss)
     finally:
         await session.close()
 
 
-async def _all_events(log: Log, topic: str) -> AsyncIterator[list[Envelope]]:
-    """Every event of the topic, in batches, each partition in its order."""
+async def _all_events(log: Log, topic: str) -> AsyncIterator[list[Event]]:
+    """Every event of the topic with its command, in batches, each partition in its order."""
     bounds = await log.bounds(topic)
     if first := {partition: held for partition, (held, _) in bounds.items() if held}:
         raise RecoveryRefusedError(f"the log no longer has its beginning: partition → first offset {first}")
@@ -109,7 +126,9 @@ async def _all_events(log: Log, topic: str) -> AsyncIterator[list[Envelope]]:
                 if record.offset + 1 >= ahead.get((topic, record.partition), 0):
                     ahead.pop((topic, record.partition), None)
             try:
-                yield [decode_record(record)[0] for record in records]
+                envelopes = [decode_record(record)[0] for record in records]
+                pairs = zip(envelopes, records, strict=True)
+                yield [(envelope, decode_command(record, envelope.position)) for envelope, record in pairs]
             except BadRecordError as problem:
                 raise RecoveryRefusedError(f"somebody else writes to {topic}: {problem}") from problem
     finally:
@@ -131,7 +150,17 @@ async def _check_known(session: "asyncpg.Connection[Any]", envelopes: Sequence[E
             )
 
 
-async def _stage(session: "asyncpg.Connection[Any]", envelopes: Sequence[Envelope]) -> None:
+async def _stage(session: "asyncpg.Connection[Any]", events: Sequence[Event]) -> None:
+    await session.copy_records_to_table(
+        "recovered_command",
+        records=[
+            (
+                command.command_id, command.input_hash, orjson.dumps(command.answer).decode(),
+                orjson.dumps(dict(command.versions)).decode(), command.first, command.last, envelope.recorded_at,
+            )
+            for envelope, command in events if command is not None
+        ],
+    )  # fmt: skip
     await session.copy_records_to_table(
         "recovered",
         columns=COLUMNS,
@@ -141,7 +170,7 @@ async def _stage(session: "asyncpg.Connection[Any]", envelopes: Sequence[Envelop
                 each.data.decode(), each.occurred_at, each.recorded_at, each.actor, each.correlation_id,
                 each.causation_id, each.traceparent,
             )
-            for each in envelopes
+            for each, _ in events
         ],
     )  # fmt: skip
 
@@ -167,10 +196,11 @@ async def _append(
     if lost:
         await session.execute(FILL, lost, LOST_TYPE)
     await session.execute(APPEND)
+    commands = int((await session.execute(APPEND_COMMANDS)).split()[-1])
     if after > before:
         await session.execute(
             "UPDATE store.head SET position = $1, recorded_at = greatest(recorded_at, (SELECT max(recorded_at) "
             "FROM recovered)) WHERE one",
             after,
         )
-    return RecoveryReport(topic, before, after, read, lost)
+    return RecoveryReport(topic, before, after, read, lost, commands)

@@ -17,12 +17,14 @@ import structlog
 
 from shared.contracts.event import Contract, Envelope
 from shared.eventstore.store import EventStore
+from shared.eventstore.types import CommandRecord
 from shared.eventstore.wake import CHANNEL
 from shared.log.cloudevents import encode_record
 from shared.log.port import Log, LogProducer, NewRecord
 from shared.relay.agreement import mark_agreed
 from shared.relay.checks import RelayRefusedError, check_start
 from shared.relay.cursor import Cursor, is_at, move_cursor, read_cursor
+from shared.relay.given import encode_command
 from shared.relay.lease import LeaseLostError, open_lease_session, try_lease
 from shared.relay.partition import partition_of
 
@@ -191,7 +193,8 @@ class Relay:
         while (room := self._batch - len(records)) > 0:
             wanted = min(room, PAGE)
             page = await self._store.envelopes(cursor.position, wanted)
-            some, cursor = chained(self._contract, cursor, page)
+            given = await self._store.given_commands(page[0].position, page[-1].position) if page else []
+            some, cursor = chained(self._contract, cursor, page, given)
             records += some
             if len(page) < wanted:
                 break
@@ -225,8 +228,12 @@ class _Ahead:
         return await (reading or self._read(cursor))
 
 
-def chained(contract: Contract, cursor: Cursor, batch: Sequence[Envelope]) -> tuple[list[NewRecord], Cursor]:
-    """The records of the events that follow the cursor, each naming the one before it in its partition; the cursor after."""
+def chained(
+    contract: Contract, cursor: Cursor, batch: Sequence[Envelope], given: Sequence[CommandRecord] = ()
+) -> tuple[list[NewRecord], Cursor]:
+    """The records of the events that follow the cursor, each naming the one before it in its partition; the cursor after.
+    `given`: commands that may be given again, to travel with their first events."""
+    commands = {command.first: command for command in given}
     last = dict(cursor.partitions)
     position = cursor.position
     records = []
@@ -244,6 +251,7 @@ def chained(contract: Contract, cursor: Cursor, batch: Sequence[Envelope]) -> tu
                 topic=contract.topic,
                 partition=partition,
                 previous=last.get(partition, 0),
+                command=encode_command(commands[position]) if position in commands else None,
             )
         )
         last[partition] = position

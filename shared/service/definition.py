@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.contracts.event import Contract
+from shared.contracts.event import Contract, Event
 from shared.eventstore.commands import Commands
 from shared.kit.clock import Clock
 from shared.projections.definition import Projection
@@ -29,7 +29,7 @@ class Service:
     """`find` tells whose records a login may see, from the read models `found_in`. `seed` issues the commands that every
     installation begins with; it runs at each migration, so they have fixed command ids. `prepare` makes tables that are neither
     facts nor read models, where they are missing. `stop` ends what the service began beside requests, on the same engine, before
-    its connections are given back."""
+    its connections are given back. `files_in`: events that name an attached file by `sha256` and `size`."""
 
     name: str
     title: str
@@ -44,6 +44,7 @@ class Service:
     seed: Seed | None = None
     prepare: Prepare | None = None
     stop: Stop | None = None
+    files_in: tuple[type[Event], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)  # of routes: what each is about
 
     @property

@@ -64,8 +64,8 @@ def test_the_asyncapi_document_describes_the_headers_that_are_sent() -> None:
     least = Envelope(1, new_id(), "shop-1", 1, "shop.sold", 1, b"{}", moment, moment, "me", new_id(), None)
     full = replace(least, causation_id=new_id(), traceparent="00-1-2-00")
 
-    def sent(envelope: Envelope) -> set[str]:
-        return set(encode_record(envelope, service="shop", topic="t", partition=0, previous=0).headers)
+    def sent(envelope: Envelope, command: str | None = None) -> set[str]:
+        return set(encode_record(envelope, service="shop", topic="t", partition=0, previous=0, command=command).headers)
 
-    assert sent(full) == HEADERS.keys()
+    assert sent(full, "{}") == HEADERS.keys()
     assert sent(least) == HEADERS.keys() - MAY_BE_MISSING

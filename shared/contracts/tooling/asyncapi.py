@@ -31,9 +31,13 @@ HEADERS: Mapping[str, tuple[str, str]] = {
     "ce_keyfoldactor": ("", "who did it"),
     "ce_keyfoldcorrelationid": ("uuid", "what belongs together across services"),
     "ce_keyfoldcausationid": ("uuid", "the event that led to this one; may be missing"),
+    "ce_keyfoldcommand": (
+        "",
+        "on the first event of a command that may be given again: what a recovered store must know of it; not for readers",
+    ),
     "traceparent": ("", "W3C trace context; may be missing"),
 }
-MAY_BE_MISSING = {"ce_keyfoldcausationid", "traceparent"}
+MAY_BE_MISSING = {"ce_keyfoldcausationid", "ce_keyfoldcommand", "traceparent"}
 
 
 def document(contracts: Sequence[Contract], topics: Mapping[str, Topic], versions: Mapping[str, Sequence[int]]) -> str:

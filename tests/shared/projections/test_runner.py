@@ -177,6 +177,21 @@ async def test_an_offset_that_the_log_does_not_hold_raises_the_alarm_and_loses_n
     assert await minutes(spine) == VISITED
 
 
+async def test_offsets_of_a_log_that_is_no_more_lose_nothing(either_spine: Spine) -> None:
+    """A log that was filled anew has no duplicates: what comes next lies before the offset that was kept."""
+    spine = either_spine
+    await spine.publish(FACTS[:40])
+    async with spine.running(visit_list):
+        await spine.seen(visit_list)
+    async with spine.engine.begin() as connection:
+        await connection.execute(update(tables.checkpoint).values(log_offset=tables.checkpoint.c.log_offset + 2))
+    await spine.publish(FACTS[40:])
+    async with spine.running(visit_list):
+        await spine.seen(visit_list)
+        await spine.until(lambda: _quiet(spine))
+    assert await minutes(spine) == VISITED
+
+
 async def test_a_record_of_another_history_stops_the_partition(spine: Spine) -> None:
     facts = recorded(*(("a", VisitHeld(minutes=1)) for _ in range(3)))
     await spine.publish(facts[:2])

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from shared.eventstore.commands import Commands
+from shared.eventstore.commands import Commands, IdempotencyMismatchError
 from shared.kit.clock import FixedClock
 from shared.log.open import open_log
 from shared.log.port import NewRecord
@@ -207,6 +207,26 @@ async def test_commands_go_on_with_recovered_streams(house: House) -> None:
     fresh = Commands(house.store, b"secret", FixedClock(NOW))
     outcome = await fresh.run(context(), {}, pay_in("one", 100))
     assert (outcome.answer, outcome.version) == ({"balance": 400}, 4)
+
+
+async def test_a_command_that_is_given_again_after_a_recovery_gets_its_first_answer(either_house: House) -> None:
+    house = either_house
+    commands = Commands(house.store, b"secret", FixedClock(NOW))
+    first = [await commands.run(context(f"k{n}"), {"n": n}, pay_in("one", 100 + n)) for n in range(3)]
+    await commands.run(context(), {}, pay_in("one", 1))
+    await house.publish_all()
+    await house.restore(1)
+    report = await recover(house.dsn, house.log, BANK)
+    assert (report.recovered, report.commands) == (3, 2)
+    fresh = Commands(house.store, b"secret", FixedClock(NOW))
+    for n, outcome in enumerate(first):
+        again = await fresh.run(context(f"k{n}"), {"n": n}, pay_in("one", 100 + n))
+        assert again.replayed
+        assert (again.answer, again.versions) == (outcome.answer, outcome.versions)
+        assert (again.first, again.last) == (outcome.first, outcome.last)
+    with pytest.raises(IdempotencyMismatchError):
+        await fresh.run(context("k1"), {"n": 2}, pay_in("one", 100))
+    assert await house.store.head() == 4
 
 
 async def test_two_recoveries_at_once(house: House) -> None:

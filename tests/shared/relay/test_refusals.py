@@ -8,10 +8,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.kit.postgres_server import start_postgres
 from shared.log.cloudevents import encode_record
-from shared.log.port import NewRecord
+from shared.log.open import open_log
+from shared.log.port import Log, NewRecord, UnknownTopicError
 from shared.relay.checks import RelayRefusedError
 from shared.relay.partition import partition_of
 from shared.relay.relay import Relay
@@ -109,6 +111,35 @@ async def test_published_events_that_the_log_has_lost_and_their_healing(house: H
     await republish(house.dsn, house.store, after)
     await house.publish_all()
     await house.check_complete()
+
+
+async def test_a_log_that_is_lost_altogether_is_filled_again(house: House, kafka: str) -> None:
+    log = open_log(f"kafka://{kafka}")
+    await log.create_topic(BANK.topic)
+    there = House(house.dsn, house.store, log)
+    await there.append(40)
+    await there.publish_all()
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.delete_topics([BANK.topic])
+    await admin.close()
+    await until(lambda: _gone(log))
+    with pytest.raises(RelayRefusedError, match="does not exist; `keyfold migrate` creates it"):
+        await there.relay().start_checks()
+    await log.create_topic(BANK.topic)
+    assert "`keyfold republish bank --after 0` sends them again" in await refused(there)
+    await republish(there.dsn, there.store, 0)
+    await there.publish_all()
+    await there.check_complete()
+    await log.close()
+
+
+async def _gone(log: Log) -> bool:
+    try:
+        await log.partitions(BANK.topic)
+    except UnknownTopicError:
+        return True
+    return False
 
 
 async def test_a_late_duplicate_at_the_end_is_no_loss(house: House) -> None:
