@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 import uvloop
 
+from services import key_commands
 from services.console import errors, fail, screen
 from services.mendable import told
 from shared.kit.garbage import collect_seldom
@@ -28,6 +29,7 @@ app = typer.Typer(
 imports = typer.Typer(help="Bring in what another system knows.", no_args_is_help=True)
 parked = typer.Typer(help="Streams that a read model could not take.", no_args_is_help=True)
 app.add_typer(imports, name="import")
+app.add_typer(key_commands.app, name="key")
 app.add_typer(parked, name="parked")
 
 

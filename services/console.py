@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import orjson
 import typer
@@ -48,7 +48,8 @@ def show(title: str, rows: Iterable[Mapping[str, Any]], *, json: bool = False, e
         return
     table = Table(title=title, title_justify="left")
     for name, value in listed[0].items():
-        table.add_column(name.replace("_", " "), justify="right" if isinstance(value, int | float) else "left")
+        justify: Literal["left", "right"] = "right" if isinstance(value, int | float) else "left"
+        table.add_column(name.replace("_", " "), justify=justify, overflow="fold")  # half an id is of no use
     for row in listed:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     screen.print(table)

@@ -259,7 +259,7 @@ async def drop_parked(
     settings: Settings, name: str, projection: str, stream: str, position: int, reason: str, by: str | None
 ) -> None:
     """`by`: who gives it up, by default the login of the operating system. Raises CommandError when it is not parked."""
-    actor = by or _login()
+    actor = by or login()
     async with _backend(settings, name) as (_, backend):
         found = _reader(backend, projection)
         try:
@@ -269,11 +269,12 @@ async def drop_parked(
     console.screen.print(f"{projection}: the event of {stream} at position {position} is given up")
 
 
-def _login() -> str:
+def login() -> str:
+    """Of the operating system. Raises CommandError for a user without one."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
-        raise console.CommandError("this user has no login name: say with --by who gives the event up") from None
+        raise console.CommandError("this user has no login name: say with --by who does this") from None
 
 
 async def republish_events(settings: Settings, name: str, after: int) -> None:

@@ -32,7 +32,12 @@ def rotated(secret: str, until: datetime, expires_at: datetime = END) -> ApiKeyR
 FACTS = [
     *history(
         "api_key",
-        [issued("a"), rotated("b", START + 3 * DAY), rotated("c", START + 2 * DAY, END + DAY)],
+        [
+            issued("a"),
+            rotated("b", START + 3 * DAY),
+            rotated("c", START + 2 * DAY, END + DAY),
+            rotated("f", START + 5 * DAY, END + DAY),
+        ],
         entity_id=ERP,
     ),
     *history("api_key", [issued("d"), ApiKeyRevoked(reason="lost"), rotated("e", START)], entity_id=BI, actor="mei"),
@@ -47,13 +52,14 @@ async def test_keys_are_what_their_facts_made_of_them(database: str) -> None:
     rows = {row["id"]: row for row in whole["api_key"]}
     erp = known_key(rows[ERP])
     assert (set(erp.roles), set(erp.scopes), erp.expires_at) == ({"integration"}, {"account:read"}, END + DAY)
-    until = START + 2 * DAY  # a later rotation may end what an earlier one had left longer
+    until = START + 2 * DAY  # a later rotation may end earlier what another had left, never prolong it
     assert [(one.number, one.digest[0], one.until) for one in erp.secrets] == [
         (1, "a", until),
         (2, "b", until),
-        (3, "c", None),
+        (3, "c", START + 5 * DAY),
+        (4, "f", None),
     ]
-    assert (rows[ERP]["issued_by"], rows[ERP]["rotated_at"], rows[ERP]["version"]) == ("tester", START + 2 * HOUR, 3)
+    assert (rows[ERP]["issued_by"], rows[ERP]["rotated_at"], rows[ERP]["version"]) == ("tester", START + 3 * HOUR, 4)
     assert (rows[BI]["revoked_at"], rows[BI]["revoked_reason"], rows[BI]["revoked_by"]) == (START + HOUR, "lost", "mei")
     numbers = [one["number"] for one in rows[OLD]["secrets"]]
     assert numbers == list(range(16 - MOST_SECRETS, 16))

@@ -93,6 +93,11 @@ def test_only_so_many_secrets_are_good_at_once() -> None:
     on(*many).when(rotating(START + 31 * DAY)).then(rotated(START + 32 * DAY))
 
 
+def test_a_later_rotation_prolongs_no_secret() -> None:
+    state = on(ISSUED, rotated(START + 2 * DAY), rotated(START + 5 * DAY)).state
+    assert state.older == (START + 2 * DAY, START + 5 * DAY)
+
+
 def test_a_rotation_without_overlap_ends_every_older_secret() -> None:
     assert on(ISSUED, rotated(START + 30 * DAY), rotated(START + 2 * HOUR)).state.older == ()
 
