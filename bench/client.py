@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
             return
         headers = bytes(self._received[:end])
         length = int(Answer(0, headers, b"").header("content-length") or 0)
-        if len(self._received) < end + 4 + length or self._answer is None:
+        if len(self._received) < end + 4 + length or self._answer is None or self._answer.done():
             return
         body = bytes(self._received[end + 4 : end + 4 + length])
         self._received.clear()
@@ -51,7 +51,12 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("the server closed the connection"))
 
+    @property
+    def closed(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
     async def send(self, request: bytes) -> Answer:
+        """Raises OSError when the connection breaks before there is an answer."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -72,10 +77,10 @@ class Client:
     _free: asyncio.Queue[Connection] = field(default_factory=asyncio.Queue)
 
     async def get(self, path: str, **headers: str) -> Answer:
-        return await self._send(self._request("GET", path, b"", headers))
+        return await self._send(request_of(self.host, self.token, "GET", path, b"", headers))
 
     async def post(self, path: str, body: bytes, **headers: str) -> Answer:
-        return await self._send(self._request("POST", path, body, headers))
+        return await self._send(request_of(self.host, self.token, "POST", path, body, headers))
 
     async def _send(self, request: bytes) -> Answer:
         connection = await self._free.get()
@@ -84,13 +89,15 @@ class Client:
         finally:
             self._free.put_nowait(connection)
 
-    def _request(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: Bearer {self.token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
-        )
-        return head.encode() + body
+
+def request_of(host: str, token: str, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Names of `headers` have underscores for hyphens."""
+    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
+    )
+    return head.encode() + body
 
 
 @asynccontextmanager

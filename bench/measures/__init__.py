@@ -14,6 +14,7 @@ from bench.measures import (
     projections,
     reads,
     relay,
+    scaling,
     visibility,
     writers,
 )
@@ -33,5 +34,6 @@ MEASURES: dict[str, Measure] = {
     "growth": growth.measure,
     "memory": memory.measure,
     "imports": imports.measure,
+    "scaling": scaling.measure,
 }
 """In the order in which they are run."""

@@ -9,19 +9,17 @@ rate is not kept, the round ends all the same, and the row says what was reached
 import asyncio
 import json
 import math
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+from bench.apart import AUDIENCE, migrated
 from bench.client import Client, expect, open_client
 from bench.harness import Bench, Row, Samples, percentile
 from bench.ports import free_port
 from bench.servers import keyfold
 from shared.kit.permissions import ROLES
-from shared.web.own_issuer import ISSUER, OwnIssuer
+from shared.web.own_issuer import OwnIssuer
 
 A_SECOND = 500
 LOWER = 100  # commands a second that any machine keeps up with
@@ -29,7 +27,6 @@ KEPT = 0.9  # of the rate: the last answers of a round come after its end
 GRACE_SECONDS = 1.0
 SAMPLED = 20  # one command in so many is followed to the funnel
 CONNECTIONS = 64
-AUDIENCE = "keyfold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,49 +158,10 @@ async def _embedded(bench: Bench) -> AsyncIterator[Town]:
 @asynccontextmanager
 async def _through_kafka(bench: Bench) -> AsyncIterator[Town]:
     """The API and the worker of the opportunity service, each a process; PostgreSQL and Kafka are servers of their own."""
-    issuer, port = OwnIssuer.open(bench.servers.folder / "issuer"), free_port()
-    with _published(issuer) as jwks:
-        environment = {
-            "KEYFOLD_DATABASE_URL": await bench.servers.postgres(),
-            "KEYFOLD_LOG_URL": f"kafka://{await bench.servers.kafka()}",
-            "KEYFOLD_SECRET": "a secret of the benchmark",
-            "KEYFOLD_ISSUER": ISSUER,
-            "KEYFOLD_JWKS_URL": jwks,
-            "KEYFOLD_DATA": str(bench.servers.folder / "distributed"),
-            "KEYFOLD_FILES_URL": (bench.servers.folder / "files").absolute().as_uri(),
-            "KEYFOLD_PORT": str(port),
-            "KEYFOLD_LOG_FORMAT": "json",
-        }
-        async with keyfold("migrate", says="opportunity", **environment) as migrated:
-            await migrated.wait()
-        async with (
-            keyfold("serve", "opportunity", says='"ready"', **environment),
-            keyfold("work", "opportunity", says='"working"', **environment | {"KEYFOLD_PORT": "0"}),
-        ):
-            yield Town(port, "", issuer.mint("bench", ROLES, AUDIENCE))
-
-
-@contextmanager
-def _published(issuer: OwnIssuer) -> Iterator[str]:
-    """The address of the issuer's keys."""
-
-    class Keys(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(issuer.jwks()).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
+    port = str(free_port())
+    async with (
+        migrated(bench) as (environment, token),
+        keyfold("serve", "opportunity", says='"ready"', **environment | {"KEYFOLD_PORT": port}),
+        keyfold("work", "opportunity", says='"working"', **environment),
+    ):
+        yield Town(int(port), "", token)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 75  # longer than gateways keep an idle connection: they, not we, decide when it ends
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 10.0  # twice as long as a read waits for what it was asked to show
 
 
 class ListenError(Exception):

@@ -1,5 +1,6 @@
 """Around every request: its trace, the limit of its body, its metrics and its line in the log. Plain ASGI, for speed."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -10,13 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.trace import continued
 from shared.web.metrics import Metrics
-from shared.web.problems import BodyTooLargeError, answer_to, respond
+from shared.web.problems import BodyTooLargeError, answer_to, respond, unavailable
 
 LARGEST_BODY = 1024 * 1024
 LARGEST_TABLE = 4 * 1024 * 1024  # of a CSV file
 LONGEST_NUMBER = 18  # digits
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 QUIET = ("/healthz", "/readyz", "/metrics")
+STOPPING = "this process stops before the answer was there; a command may have been carried out: repeat it with its Idempotency-Key"
 
 log = structlog.get_logger("keyfold.http")
 
@@ -61,6 +63,10 @@ class Observe:
                     log.error("answer broken off", service=self._service, error=type(error).__name__)
                     raise
                 await respond(Request(scope), answer_to(error, scope["path"]))(scope, receive, answer)
+            except asyncio.CancelledError:  # the process stops and waits no longer
+                if not begun:
+                    await respond(Request(scope), unavailable("stopping", STOPPING))(scope, receive, answer)
+                raise
             finally:
                 self._tell(scope, status, time.perf_counter() - began)
 

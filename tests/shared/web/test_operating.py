@@ -11,10 +11,13 @@ from fastapi import FastAPI
 
 from shared.kit.postgres_server import start_postgres
 from shared.service.backend import open_backend
+from shared.service.http import serve_http
 from shared.service.worker import Worker
 from shared.testing.apps import SECRET, RunningService, working
 from shared.web.app import describe, make_app, make_worker_app
 from shared.web.health import readiness, worker_readiness
+from shared.web.metrics import Metrics
+from shared.web.middleware import Observe
 from tests.shared.web.desk import SERVICE, desk
 
 
@@ -221,3 +224,26 @@ async def test_a_worker_without_its_database_is_alive_and_not_ready(tmp_path: An
             assert (found.ready, found.checks["database"]) == (False, "unreachable")
     finally:
         server.stop()
+
+
+async def test_what_is_not_answered_when_the_process_stops_may_be_asked_again() -> None:
+    begun = asyncio.Event()
+
+    async def hangs(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stop = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    app = Observe(hangs, "desk", Metrics("desk"))
+    serving = asyncio.create_task(
+        serve_http(app, "127.0.0.1", 0, stop, on_ready=ready.set_result, draining=asyncio.Event(), drain_seconds=0.1)
+    )
+    async with httpx.AsyncClient(base_url=await ready, timeout=30) as client:
+        asking = asyncio.create_task(client.post("/enquiries"))
+        await begun.wait()
+        stop.set()
+        answer = await asking
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "stopping", "1")
+    assert "Idempotency-Key" in answer.json()["detail"]
+    await serving
