@@ -152,11 +152,17 @@ def verify(
 
 
 @app.command()
-def lag(json: Json = False) -> None:
-    """How far relays, read models and reactors are behind; alarms; workers."""
-    from services.upkeep import show_lag
+def lag(
+    json: Json = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 1 when anything is not ok.")] = False,
+) -> None:
+    """How far relays, read models, reactors and due dates are behind; alarms; workers. Status: ok, late (a minute; due dates five),
+    parked, stopped (an alarm, or no worker), unknown (the log is away).
+    """
+    from services.lagging import show_lag
 
-    run(lambda settings: show_lag(settings, json))
+    if not run(lambda settings: show_lag(settings, json)) and check:
+        raise typer.Exit(1)
 
 
 @parked.command("list")

@@ -10,6 +10,7 @@ from shared.eventstore.types import AppendsRefusedError
 from shared.kit.settings import API_NEEDS, WORKER_NEEDS, Settings
 from shared.service.backend import WORKER
 from shared.service.http import listen, serve_http
+from shared.service.loop import watched
 from shared.service.process import stop_on_signals, worker_id
 from shared.service.worker import Worker
 from shared.web.app import make_app, make_worker_app
@@ -22,12 +23,16 @@ async def run_api(settings: Settings, name: str) -> None:
     settings.require(*API_NEEDS)
     stop, draining = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
-    async with open_installation(settings) as installation, installation.backend(SERVICES[name]) as backend:
+    async with (
+        open_installation(settings) as installation,
+        installation.backend(SERVICES[name]) as backend,
+        watched([backend.figures]),
+    ):
         try:
             await backend.store.check_appends()
         except AppendsRefusedError as refusal:  # reads go on; commands are told the same until it is mended
             log.error("commands are refused", service=name, reason=str(refusal))
-        app = make_app(backend, installation.verifier(), draining, root_path=settings.root_path)
+        app = make_app(backend, installation.verifier(backend.figures), draining, root_path=settings.root_path)
         await serve_http(
             app,
             settings.host,
@@ -46,7 +51,11 @@ async def run_worker(settings: Settings, name: str) -> None:
     stop_on_signals(stop)
     for free in listen(settings.host, settings.port):  # before anything is taken up for nothing
         free.close()
-    async with open_installation(settings) as installation, installation.backend(SERVICES[name], WORKER) as backend:
+    async with (
+        open_installation(settings) as installation,
+        installation.backend(SERVICES[name], WORKER) as backend,
+        watched([backend.figures]),
+    ):
         worker = Worker(backend, worker_id())
         working = asyncio.create_task(worker.run(stop), name="worker")
         working.add_done_callback(lambda _: ended.set())

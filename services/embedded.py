@@ -18,6 +18,7 @@ from shared.projections import generations
 from shared.projections.rebuild import rebuild
 from shared.service.backend import EMBEDDED, Backend
 from shared.service.http import listen, serve_http
+from shared.service.loop import watched
 from shared.service.process import stop_on_signals, worker_id
 from shared.service.visible import wait_until_visible
 from shared.service.worker import Worker
@@ -58,7 +59,8 @@ async def start(settings: Settings, *, demo: bool) -> None:
             told[0].add_done_callback(lambda done: stop.set() if done.cancelled() or done.exception() else None)
 
         app = embedded_app(installation, backends, draining)
-        await serve_http(app, settings.host, settings.port, stop, on_ready=ready, draining=draining)
+        async with watched([backend.figures for backend in backends]):
+            await serve_http(app, settings.host, settings.port, stop, on_ready=ready, draining=draining)
         for task in told:
             await task
     console.screen.print("Stopped. The data stay for the next start.")

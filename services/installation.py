@@ -12,6 +12,7 @@ import asyncpg
 
 from shared.files.open import open_files
 from shared.files.port import Files
+from shared.kit.figures import Figures
 from shared.kit.postgres_server import find_postgres, start_postgres
 from shared.kit.settings import Settings
 from shared.log.open import open_log
@@ -87,9 +88,10 @@ class Installation:
         dsn = await self.server.create(service_database(service.name))
         await migrate_service(service, dsn, self.log, self.secret, self.settings.calendar)
 
-    def verifier(self) -> Verifier:
+    def verifier(self, figures: Figures | None = None) -> Verifier:
+        """`figures`: where failures of the issuer are counted."""
         settings = self.settings
-        keys: Keys = RemoteKeys(settings.jwks_url) if settings.jwks_url else self.own_issuer()
+        keys: Keys = RemoteKeys(settings.jwks_url, figures=figures) if settings.jwks_url else self.own_issuer()
         return Verifier(keys, settings.issuer or ISSUER, settings.audience, settings.roles_claim)
 
     def own_issuer(self) -> OwnIssuer:

@@ -14,12 +14,10 @@ from services.installation import Installation, open_installation, service_datab
 from shared.kit.settings import WORKER_NEEDS, Settings
 from shared.projections import parked
 from shared.projections.definition import Projection
-from shared.projections.lag import Lag, lag, workers
 from shared.projections.parking import place_of, transient
 from shared.projections.reactors import ReactSink
 from shared.projections.rebuild import RebuildReport, rebuild
 from shared.relay.recover import recover
-from shared.relay.relay import Relay
 from shared.relay.republish import republish
 from shared.service.backend import WORKER, Backend
 from shared.service.definition import Service
@@ -134,46 +132,6 @@ def _reader(backend: Backend, name: str) -> Projection | ReactSink:
         if reader.name == name:
             return reader
     raise _unknown(service, name, [reader.name for reader in readers])
-
-
-async def show_lag(settings: Settings, json: bool) -> None:
-    rows: list[dict[str, object]] = []
-    async with open_installation(settings) as installation:
-        for service in SERVICES.values():
-            async with installation.backend(service, WORKER) as backend:
-                alive = len(await workers(backend.engine))
-                relay = Relay(backend.dsn, backend.store, backend.log, service.contract)
-                rows.append(
-                    {
-                        "service": service.name,
-                        "reader": "relay",
-                        "state": "relay",
-                        "topic": service.contract.topic,
-                        "events": await relay.lag(),
-                        "seconds": None,
-                        "parked": 0,
-                        "alarms": "",
-                        "notes": "",
-                        "workers": alive,
-                    }
-                )
-                rows += [_lag(service.name, one, alive) for one in await lag(backend.engine, backend.log)]
-    console.show("Lag", rows, json=json)
-
-
-def _lag(service: str, one: Lag, alive: int) -> dict[str, object]:
-    return {
-        "service": service,
-        "reader": f"{one.reader}_g{one.generation}" if one.generation else one.reader,
-        "state": one.state,
-        "topic": one.topic,
-        "events": one.records,
-        "seconds": round(one.seconds, 1),
-        "parked": one.parked,
-        "alarms": "; ".join(one.alarms),
-        "notes": "; ".join(one.notes),
-        "workers": alive,
-    }
 
 
 async def list_parked(settings: Settings, json: bool) -> None:

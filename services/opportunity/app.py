@@ -16,7 +16,7 @@ from services.opportunity.gating import define_default_book
 from services.opportunity.judging import define_limits, define_model
 from services.opportunity.projections import READ_MODELS
 from services.opportunity.projections.organisation import organisation
-from services.opportunity.proving import due_rules, plan_proofs
+from services.opportunity.proving import GAUGES, due_rules, plan_proofs
 from services.opportunity.visibility import find
 from shared.contracts.opportunity import CONTRACT, FileAttached
 from shared.eventstore.commands import CommandContext, Commands, Decide
@@ -64,4 +64,5 @@ SERVICE = Service(
     stop=stop_all,
     due_rules=due_rules,
     files_in=(FileAttached,),
+    gauges=GAUGES,
 )

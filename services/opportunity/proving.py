@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.opportunity.domain.gates.book import BOOK
 from services.opportunity.domain.gates.rule import prove
 from services.opportunity.entities import GATE_BOOK, GATE_PROOFS
+from services.opportunity.projections.gates import gates, proof
 from shared.contracts.event import Recorded
 from shared.contracts.opportunity import GateProof, GatesProved
 from shared.eventstore.commands import CommandContext, Commands
@@ -19,6 +20,7 @@ from shared.eventstore.work import Work
 from shared.kit.clock import SystemClock
 from shared.scheduler.due import DueItem, due_table, schedule
 from shared.scheduler.worker import DueRule
+from shared.service.definition import ReadGauge
 
 RULE = "gate_proofs"
 EVERY = timedelta(days=7)
@@ -53,8 +55,8 @@ def failing(events: Iterable[Recorded[Any] | Pending]) -> list[GateProof]:
 def due_rules(commands: Commands, engine: AsyncEngine) -> Sequence[DueRule]:
     async def due(context: CommandContext, item: DueItem) -> None:
         outcome = await commands.run(context, {}, prove_gates)
-        for proof in failing(outcome.events):
-            log.error("a gate no longer does what its proofs expect", **proof.model_dump())
+        for bad in failing(outcome.events):
+            log.error("a gate no longer does what its proofs expect", **bad.model_dump())
         async with engine.begin() as connection:
             await schedule(connection, RULE, item.stream_id, following(max(item.due_at, context.now)))
 
@@ -67,6 +69,18 @@ async def plan_proofs(engine: AsyncEngine) -> None:
         planned = select(due_table.c.due_at).where(due_table.c.rule == RULE, due_table.c.done_at.is_(None)).limit(1)
         if await connection.scalar(planned) is None:
             await schedule(connection, RULE, GATE_PROOFS.stream_id(BOOK), following(SystemClock().now()))
+
+
+async def _failing_gates(connection: AsyncConnection) -> float:
+    """How many failed when they were proved last."""
+    last = select(func.max(proof.c.proved_at)).scalar_subquery()
+    statement = select(func.count()).where(proof.c.proved_at == last, func.jsonb_array_length(proof.c.failing) > 0)
+    return float(await connection.scalar(statement) or 0)
+
+
+GAUGES = (
+    ReadGauge("keyfold_gates_failing", "Gates that no longer do what their proofs expect.", gates, _failing_gates),
+)
 
 
 def following(moment: datetime) -> datetime:

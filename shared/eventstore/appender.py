@@ -3,8 +3,9 @@ statement.
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from shared.eventstore.types import (
     StoreBusyError,
     VersionConflictError,
 )
+from shared.kit.figures import COUNTS, Figures
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +63,38 @@ class Guard(Protocol):
         ...
 
 
+class AppendFigures:
+    """What is counted of appends. `waiting` tells how many there are in the queue."""
+
+    def __init__(self, figures: Figures, waiting: Callable[[], int]) -> None:
+        self.events = figures.counter(
+            "keyfold_append_events", "Events appended, by a statement or by copy (imports).", "way"
+        )
+        self._batch = figures.histogram(
+            "keyfold_append_batch_requests", "Requests that one statement appended together.", buckets=COUNTS
+        )
+        self._seconds = figures.histogram("keyfold_append_seconds", "Seconds of one append statement.")
+        self.refused = figures.counter(
+            "keyfold_append_refusals",
+            "Appends refused: busy (queue full), conflict (decided again), seen (a retry), failed (the database).",
+            "reason",
+        )
+        for reason in ("busy", "conflict", "seen", "failed"):
+            self.refused.labels(reason)  # a first one is seen as an increase only if there was a 0 before
+        figures.gauge("keyfold_append_waiting", "Appends that wait in the queue.").set_function(waiting)
+
+    def written(self, results: Sequence[Result], seconds: float) -> None:
+        self._batch.observe(len(results))
+        self._seconds.observe(seconds)
+        events = 0
+        for result in results:
+            if isinstance(result, Appended):
+                events += result.last - result.first + 1 if result.last else 0
+            else:
+                self.refused.labels("seen" if isinstance(result, CommandSeenError) else "conflict").inc()
+        self.events.labels("statement").inc(events)
+
+
 @dataclass(slots=True, eq=False)
 class Waiting:
     entry: Entry
@@ -73,7 +107,12 @@ class Appender:
     """
 
     def __init__(
-        self, pool: "asyncpg.Pool[Any]", reader: CommandReader, queue_limit: int, guard: Guard | None = None
+        self,
+        pool: "asyncpg.Pool[Any]",
+        reader: CommandReader,
+        queue_limit: int,
+        guard: Guard | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self.appended = asyncio.Event()
         self.acknowledged = 0
@@ -86,12 +125,14 @@ class Appender:
         self._task: asyncio.Task[None] | None = None
         self._connection: Any = None
         self._closing = False
+        self.count = AppendFigures(figures or Figures(), lambda: len(self._queue))
 
     async def submit(self, entry: Entry) -> Appended:
         """Returns when it is durable. Raises VersionConflictError, CommandSeenError, StoreBusyError, or
         what the database raised.
         """
         if self._closing or len(self._queue) >= self._limit:
+            self.count.refused.labels("busy").inc()
             raise StoreBusyError("the store is closing" if self._closing else "too many appends are waiting")
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="appender")
@@ -126,6 +167,7 @@ class Appender:
 
     async def _write(self, batch: Batch[Waiting]) -> None:
         """Every request of the batch gets its answer, whatever happens."""
+        began = time.perf_counter()
         try:
             results = await self._send([waiting.entry for waiting in batch])
         except Exception as error:  # noqa: BLE001 - goes to those who wait
@@ -137,11 +179,13 @@ class Appender:
                 return
             for waiting in batch:
                 _fail(waiting, error)
+            self.count.refused.labels("failed").inc(len(batch))
             return
         except BaseException:
             for waiting in batch:
                 _fail(waiting, StoreBusyError("the store was closed before it answered"))
             raise
+        self.count.written(results, time.perf_counter() - began)
         for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, Exception):
                 _fail(waiting, result)

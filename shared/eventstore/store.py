@@ -23,6 +23,7 @@ from shared.eventstore.reading import (
 )
 from shared.eventstore.types import Appended, AppendRequest, CommandRecord, StoreBusyError
 from shared.eventstore.wake import Notifier
+from shared.kit.figures import Figures
 
 QUEUE_LIMIT = 1_024
 SESSION = {
@@ -48,12 +49,16 @@ class EventStore:
         *,
         queue_limit: int = QUEUE_LIMIT,
         guard: Guard | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self.contract = contract
         self._pool = pool
         self._owns_pool = False
         self._guard = guard
-        self._appender = Appender(pool, self, queue_limit, guard)
+        figures = figures or Figures()
+        self._appender = Appender(pool, self, queue_limit, guard, figures)
+        self._copied = self._appender.count.events.labels("copy")
+        _count_pool(pool, figures)
         self._notifier = Notifier(pool)
         self._lookup = CommandLookup(self.commands)
         self._bulk = asyncio.Semaphore(1)
@@ -69,6 +74,7 @@ class EventStore:
         max_size: int = 8,
         queue_limit: int = QUEUE_LIMIT,
         guard: Guard | None = None,
+        figures: Figures | None = None,
     ) -> Self:
         """With a pool of its own, of at least two connections: the appender keeps one. `migrate_store`
         has run before.
@@ -81,7 +87,7 @@ class EventStore:
             # Nothing here leaves state in a session, so giving a connection back needs no round trip.
             reset=_keep_session,
         )
-        store = cls(pool, contract, queue_limit=queue_limit, guard=guard)
+        store = cls(pool, contract, queue_limit=queue_limit, guard=guard, figures=figures)
         store._owns_pool = True
         return store
 
@@ -131,6 +137,7 @@ class EventStore:
             if self._guard is not None:
                 await self._guard.admit(connection, self._appender.acknowledged)
             results = await copy_in(connection, entries)
+        self._copied.inc(sum(len(entry.data) for entry in entries))
         if any(result.last for result in results):
             self.appended.set()
             self._notifier.appended()
@@ -186,3 +193,10 @@ class EventStore:
 
 async def _keep_session(connection: Any) -> None:
     """Called by the pool instead of its reset query."""
+
+
+def _count_pool(pool: "asyncpg.Pool[Any]", figures: Figures) -> None:
+    used = figures.gauge("keyfold_pool_connections_in_use", "Connections taken from a pool.", "pool")
+    used.labels("store").set_function(lambda: pool.get_size() - pool.get_idle_size())
+    most = figures.gauge("keyfold_pool_connections_limit", "Connections that a pool opens at most.", "pool")
+    most.labels("store").set_function(pool.get_max_size)

@@ -3,6 +3,7 @@ sink's affair: folding (projections) or acting (reactors)."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.event import Envelope, Event
+from shared.kit.figures import Figures
 from shared.log.cloudevents import BadRecordError, decode_record
 from shared.log.port import (
     Log,
@@ -94,6 +96,30 @@ class Sink(Protocol):
         ...
 
 
+def reader_name(name: str, generation: int) -> str:
+    """How a reader is called in `keyfold lag` and in the figures."""
+    return f"{name}_g{generation}" if generation else name
+
+
+class ReaderFigures:
+    """What is counted of one reader."""
+
+    def __init__(self, figures: Figures, reader: str) -> None:
+        self._records = figures.counter("keyfold_reader_records", "Records read from the log.", "reader").labels(reader)
+        self._events = figures.counter("keyfold_reader_events", "Events applied.", "reader").labels(reader)
+        self._seconds = figures.histogram(
+            "keyfold_reader_batch_seconds", "Seconds to apply a batch of records.", "reader"
+        ).labels(reader)
+        self.restarts = figures.counter(
+            "keyfold_reader_restarts", "Times that a reader began again at its checkpoints.", "reader"
+        ).labels(reader)
+
+    def took(self, records: int, events: int, seconds: float) -> None:
+        self._records.inc(records)
+        self._events.inc(events)
+        self._seconds.observe(seconds)
+
+
 class Follower:
     """One sink, fed from its share of the partitions. `group` is the name under which lag tools of the log see it, if any."""
 
@@ -105,6 +131,7 @@ class Follower:
         assignment: Assignment,
         bell: Bell,
         group: str | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self._engine = engine
         self._log = source
@@ -117,6 +144,7 @@ class Follower:
         self._read_again: set[TopicPartition] = set()
         self._alarms = Alarms(engine, sink.name, sink.generation)
         self._failures = 0
+        self._count = ReaderFigures(figures or Figures(), reader_name(sink.name, sink.generation))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`: read and apply; after a passing error begin again from the checkpoints."""
@@ -132,6 +160,7 @@ class Follower:
                 log.warning("reader begins again", sink=self._sink.name, error=f"{type(error).__name__}: {error}")
                 await _pause(stop, BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)])
                 self._failures += 1
+                self._count.restarts.inc()
 
     async def _session(self, stop: asyncio.Event) -> None:
         """From taking up a share of the partitions until it changes. A batch that has begun is finished before `stop`."""
@@ -189,6 +218,7 @@ class Follower:
 
     async def take(self, records: Sequence[LogRecord]) -> None:
         """Judge the records, apply what is due, move the checkpoints."""
+        began = time.perf_counter()
         before = {key: cursor.position for key, cursor in self._cursors.items()}
         due: list[Delivery] = []
         read: set[TopicPartition] = set()
@@ -209,6 +239,7 @@ class Follower:
         if moves:
             await self._sink.apply(due, moves)
             self._bell.ring()
+            self._count.took(len(records), len(due), time.perf_counter() - began)
 
     async def _judge(self, record: LogRecord, cursor: PartitionCursor, due: list[Delivery]) -> bool:
         """Whether the cursor moved; what is due is added to `due`."""

@@ -19,7 +19,8 @@ FETCH_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """`records` still to be read; `seconds` since the oldest of them was recorded (0 when all is read); `parked` events.
+    """`records` still to be read; `seconds` since the oldest of them was recorded (0 when all is read), both None without a log
+    that tells them; `parked` events.
 
     `state` is that of the generation (live, old, building) or `reactor`; `alarms` tell what the reader stands still at; `notes`
     what it went past and will not make good by itself.
@@ -29,42 +30,46 @@ class Lag:
     generation: int
     state: str
     topic: str
-    records: int
-    seconds: float
+    records: int | None
+    seconds: float | None
     parked: int
     alarms: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
-async def lag(engine: AsyncEngine, log: Log) -> list[Lag]:
+async def lag(engine: AsyncEngine, log: Log | None) -> list[Lag]:
     """One row per reader, generation and topic, ordered by name. An old generation that no living worker keeps up to date only
-    waits to be dropped: it is left out.
+    waits to be dropped: it is left out. Without a log: what the database knows.
     """
     async with engine.connect() as connection:
         points = (await connection.execute(select(tables.checkpoint))).all()
         known = await _known(connection)
     found: dict[tuple[str, int, str], Lag] = {}
-    ages = _Ages(log)
+    ages = _Ages(log) if log is not None else None
     for topic in sorted({row.topic for row in points}):
-        bounds = await log.bounds(topic)
+        bounds = await log.bounds(topic) if log is not None else {}
         for row in points:
             reader = (row.projection, row.generation)
             if row.topic != topic or reader in known.idle:
                 continue
             key = (*reader, topic)
-            low, high = bounds.get(row.partition, (0, 0))
-            unread = row.log_offset if low <= row.log_offset <= high else low  # as the reader will read on
-            behind = high - unread
             before = found.get(key)
-            seconds = await ages.of(topic, row.partition, unread) if behind else 0.0
+            records: int | None = None
+            seconds: float | None = None
+            if ages is not None:
+                low, high = bounds.get(row.partition, (0, 0))
+                unread = row.log_offset if low <= row.log_offset <= high else low  # as the reader will read on
+                seconds = await ages.of(topic, row.partition, unread) if high > unread else 0.0
+                records = high - unread + ((before.records or 0) if before else 0)
+                seconds = max(seconds, (before.seconds or 0.0) if before else 0.0)
             state = known.states.get(reader, "reactor")
             found[key] = Lag(
                 row.projection,
                 row.generation,
                 state,
                 topic,
-                behind + (before.records if before else 0),
-                max(seconds, before.seconds if before else 0.0),
+                records,
+                seconds,
                 known.parked.get(reader, 0),
                 (*known.alarms.get(key, ()), *(known.other_tables.get(row.projection, ()) if state == "live" else ())),
                 tuple(known.notes.get(key, ())),

@@ -15,6 +15,7 @@ from shared.contracts.event import Contract, Envelope, Event, Recorded
 from shared.contracts.refusal import RefusedError
 from shared.eventstore.commands import CommandContext, Commands, Decide, Outcome
 from shared.eventstore.types import AppendsRefusedError, JsonObject, StoreBusyError, VersionConflictError
+from shared.kit.figures import Figures
 from shared.projections import checkpoints, tables
 from shared.projections.checkpoints import Move
 from shared.projections.definition import Row
@@ -92,7 +93,13 @@ class ReactSink:
 
     generation = 0  # reactors have no generations: what they did stays done
 
-    def __init__(self, engine: AsyncEngine, reactor: Reactor, commands: Commands) -> None:
+    def __init__(
+        self, engine: AsyncEngine, reactor: Reactor, commands: Commands, figures: Figures | None = None
+    ) -> None:
+        self._reactions = (figures or Figures()).counter(
+            "keyfold_reactions", "Events that a reactor acted on: done, refused (by the business), busy (again).",
+            "reactor", "outcome",
+        )  # fmt: skip
         self._engine = engine
         self._reactor = reactor
         self._commands = commands
@@ -149,7 +156,9 @@ class ReactSink:
             except RefusedError as refusal:
                 outcome, detail = "refused", str(refusal)
             except (AppendsRefusedError, StoreBusyError, VersionConflictError) as busy:
+                self._reactions.labels(self._reactor.name, "busy").inc()
                 raise TryAgainError(f"{type(busy).__name__}: {busy}") from busy
+        self._reactions.labels(self._reactor.name, outcome).inc()
         return {
             "reactor": self._reactor.name,
             "event_id": str(envelope.event_id),

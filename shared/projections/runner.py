@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.kit.figures import Figures
 from shared.log.port import Log
 from shared.projections import generations
 from shared.projections.assignment import Assignment
@@ -43,6 +44,7 @@ class Runner:
         worker_id: str,
         bell: Bell,
         acting: Sequence[Sink] = (),
+        figures: Figures | None = None,
     ) -> None:
         self._engine = engine
         self._log = source
@@ -51,6 +53,7 @@ class Runner:
         self._assignment = Assignment(engine, worker_id, shapes)
         self._bell = bell
         self._acting = acting
+        self._figures = figures
         self._booking = Booking(engine)
         self._missed: set[str] = set()
 
@@ -103,7 +106,7 @@ class Runner:
             ended.set()
 
     def _follower(self, sink: Sink, group: str | None) -> Follower:
-        return Follower(self._engine, self._log, sink, self._assignment, self._bell, group)
+        return Follower(self._engine, self._log, sink, self._assignment, self._bell, group, self._figures)
 
     async def _drop_retired(self) -> None:
         for projection in self._projections:

@@ -19,6 +19,7 @@ from shared.contracts.event import Contract, Envelope
 from shared.eventstore.store import EventStore
 from shared.eventstore.types import CommandRecord
 from shared.eventstore.wake import CHANNEL
+from shared.kit.figures import Figures
 from shared.log.cloudevents import encode_record
 from shared.log.port import Log, LogProducer, NewRecord
 from shared.relay.agreement import mark_agreed
@@ -57,6 +58,18 @@ class CursorMovedError(Exception):
     """The cursor was moved by somebody else: a republish, or a relay that holds the lease after us."""
 
 
+class RelayFigures:
+    """What is counted of publishing. `leads`: does this process publish now?"""
+
+    def __init__(self, figures: Figures, leads: Callable[[], bool]) -> None:
+        self.published = figures.counter("keyfold_relay_published_events", "Events that the log has acknowledged.")
+        self.failures = figures.counter("keyfold_relay_restarts", "Times that the relay began again at its cursor.")
+        self.success = figures.gauge(
+            "keyfold_relay_last_success_timestamp_seconds", "When the log last acknowledged a batch (Unix time)."
+        )
+        figures.gauge("keyfold_relay_leading", "1 where this process publishes.").set_function(leads)
+
+
 class Relay:
     """`dsn` is that of the store's database, for a connection of the relay's own: it carries the lease and moves the cursor."""
 
@@ -71,6 +84,7 @@ class Relay:
         standby_seconds: float = STANDBY_SECONDS,
         first_pause: float = FIRST_PAUSE,
         stop_seconds: float = STOP_SECONDS,
+        figures: Figures | None = None,
     ) -> None:
         self._dsn = dsn
         self._store = store
@@ -82,18 +96,10 @@ class Relay:
         self._pause = first_pause
         self._stop_seconds = stop_seconds
         self._status = RelayStatus(contract.topic)
+        self._count = RelayFigures(figures or Figures(), lambda: self._status.state == "publishing")
 
     def status(self) -> RelayStatus:
         return self._status
-
-    async def lag(self) -> int:
-        """Events that the store has and the cursor has not passed yet, whichever process publishes them."""
-        session = await open_lease_session(self._dsn)
-        try:
-            cursor = await read_cursor(session, self._contract.topic)
-            return await self._store.head() - cursor.position
-        finally:
-            await session.close()
 
     async def start_checks(self) -> None:
         """Raises RelayRefusedError when `run` would. It checks again by itself, whenever it has got the lease."""
@@ -135,6 +141,7 @@ class Relay:
             except CursorMovedError:
                 log.info("relay starts again: the cursor was moved", topic=self._contract.topic)
             except Exception as problem:  # noqa: BLE001 — whatever it was, the cursor is the truth
+                self._count.failures.inc()
                 self._tell(state="retrying", failures=self._status.failures + 1, error=repr(problem))
                 log.warning("relay starts again from its cursor", topic=self._contract.topic, error=repr(problem))
                 await _either(stop, self._pause)
@@ -183,6 +190,8 @@ class Relay:
         if not await move_cursor(session, self._contract.topic, cursor, after):
             raise CursorMovedError
         self._pause = self._first_pause
+        self._count.published.inc(len(records))
+        self._count.success.set_to_current_time()
         self._tell(position=after.position, published=self._status.published + len(records), error=None)
         return after
 

@@ -23,6 +23,7 @@ from shared.contracts.refusal import RefusedError
 from shared.eventstore.types import IdempotencyMismatchError
 from shared.eventstore.work import CommandContext
 from shared.kit.clock import Clock
+from shared.kit.figures import Figures
 from shared.kit.ids import derived_id
 from shared.scheduler.due import CHANNEL, DueItem, due_table
 
@@ -54,7 +55,17 @@ class DueRule:
 class Scheduler:
     """Raises ValueError when two rules have one name."""
 
-    def __init__(self, engine: AsyncEngine, rules: Sequence[DueRule], clock: Clock) -> None:
+    def __init__(
+        self, engine: AsyncEngine, rules: Sequence[DueRule], clock: Clock, figures: Figures | None = None
+    ) -> None:
+        figures = figures or Figures()
+        self._carried_out = figures.counter(
+            "keyfold_due_carried_out", "Due dates carried out: done, refused (by the business), failed (again later).",
+            "rule", "outcome",
+        )  # fmt: skip
+        figures.gauge("keyfold_due_leading", "1 where this process carries out due dates.").set_function(
+            lambda: self.leading
+        )
         self._engine = engine
         self._clock = clock
         self._rules = {rule.name: rule for rule in rules}
@@ -154,6 +165,7 @@ class Scheduler:
             # An earlier attempt was carried out and not booked, and its payload was changed since. It happened: once.
             await self._book(connection, item, outcome="done", detail="carried out earlier, with other details")
         except Exception as error:
+            self._carried_out.labels(item.rule, "failed").inc()
             log.exception("a due date failed and is tried again", rule=item.rule, stream_id=item.stream_id)
             delay = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_RETRY)
             await self._update(
@@ -170,6 +182,7 @@ class Scheduler:
 
     async def _book(self, connection: AsyncConnection, item: DueItem, *, outcome: str, detail: str | None) -> None:
         log.info("due", rule=item.rule, stream_id=item.stream_id, due_at=item.due_at.isoformat(), outcome=outcome)
+        self._carried_out.labels(item.rule, outcome).inc()
         await self._update(connection, item, done_at=self._clock.now(), outcome=outcome, detail=detail)
 
     async def _update(self, connection: AsyncConnection, item: DueItem, **values: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from shared.eventstore.commands import Commands
 from shared.eventstore.migrate import migrate_store
@@ -13,6 +14,7 @@ from shared.eventstore.store import EventStore
 from shared.files.port import Files
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.figures import Figures
 from shared.log.port import Log
 from shared.projections.bell import Bell
 from shared.projections.generations import ensure_live
@@ -66,6 +68,7 @@ class Backend:
     log: Log
     calendar: BusinessCalendar
     clock: Clock
+    figures: Figures
     files: Files | None = None
     largest_file: int = LARGEST_FILE
 
@@ -87,13 +90,17 @@ async def open_backend(
 ) -> AsyncIterator[Backend]:
     """On leaving, the appender writes what waits, then the connections are given back; the log is the caller's."""
     clock = clock or SystemClock()
+    figures = Figures(service.name)
     async with AsyncExitStack() as stack:
         agreement = Agreement(dsn, log, service.contract)
         stack.push_async_callback(agreement.close)
-        store = await EventStore.open(dsn, service.contract, max_size=store_connections, guard=agreement)
+        store = await EventStore.open(
+            dsn, service.contract, max_size=store_connections, guard=agreement, figures=figures
+        )
         stack.push_async_callback(store.close)
         engine = open_engine(dsn, read_connections, queue_seconds)
         stack.push_async_callback(engine.dispose)
+        _count_pool(engine, read_connections, figures)
         if service.stop is not None:
             stack.push_async_callback(service.stop, engine)
         key_uses = KeyUses(engine)
@@ -114,6 +121,7 @@ async def open_backend(
             log,
             calendar,
             clock,
+            figures,
             files,
             largest_file,
         )
@@ -135,6 +143,15 @@ def open_engine(dsn: str, connections: int, queue_seconds: float = QUEUE_SECONDS
             "server_settings": SESSION | {"application_name": "keyfold-reads"},
         },
     )
+
+
+def _count_pool(engine: AsyncEngine, most: int, figures: Figures) -> None:
+    pool = engine.pool
+    if isinstance(pool, QueuePool):
+        used = figures.gauge("keyfold_pool_connections_in_use", "Connections taken from a pool.", "pool")
+        used.labels("reads").set_function(pool.checkedout)
+    limit = figures.gauge("keyfold_pool_connections_limit", "Connections that a pool opens at most.", "pool")
+    limit.labels("reads").set(most)
 
 
 async def migrate_service(service: Service, dsn: str, log: Log, secret: bytes, calendar: BusinessCalendar) -> None:

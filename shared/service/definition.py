@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.event import Contract, Event
 from shared.eventstore.commands import Commands
@@ -20,6 +20,16 @@ Stop = Callable[[AsyncEngine], Awaitable[None]]
 DueRules = Callable[[Commands, AsyncEngine], Sequence[DueRule]]
 
 
+@dataclass(frozen=True, slots=True)
+class ReadGauge:
+    """A figure of the service's own, told by a read model: `read` asks for its value on a connection to `projection`."""
+
+    name: str
+    about: str
+    projection: Projection
+    read: Callable[[AsyncConnection], Awaitable[float]]
+
+
 def no_rules(_: Commands, __: AsyncEngine) -> Sequence[DueRule]:
     return ()
 
@@ -29,7 +39,8 @@ class Service:
     """`find` tells whose records a login may see, from the read models `found_in`. `seed` issues the commands that every
     installation begins with; it runs at each migration, so they have fixed command ids. `prepare` makes tables that are neither
     facts nor read models, where they are missing. `stop` ends what the service began beside requests, on the same engine, before
-    its connections are given back. `files_in`: events that name an attached file by `sha256` and `size`."""
+    its connections are given back. `files_in`: events that name an attached file by `sha256` and `size`. `gauges` are read
+    whenever figures are asked for."""
 
     name: str
     title: str
@@ -45,6 +56,7 @@ class Service:
     prepare: Prepare | None = None
     stop: Stop | None = None
     files_in: tuple[type[Event], ...] = ()
+    gauges: tuple[ReadGauge, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)  # of routes: what each is about
 
     @property

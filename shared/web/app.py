@@ -100,7 +100,7 @@ def make_app(backend: Backend, verifier: Verifier, draining: asyncio.Event, *, r
     app.state.verifier = verifier
     app.state.key_verifier = KeyVerifier(backend)
     app.state.draining = draining
-    app.state.metrics = Metrics(backend.service.name)
+    app.state.metrics = Metrics(backend.figures)
     app.add_middleware(Observe, service=backend.service.name, metrics=app.state.metrics)
     return app
 
@@ -118,6 +118,6 @@ def make_worker_app(worker: Worker, draining: asyncio.Event) -> FastAPI:
     app.state.backend = worker.backend
     app.state.worker = worker
     app.state.draining = draining
-    app.state.metrics = Metrics(service)
+    app.state.metrics = Metrics(worker.backend.figures)
     app.add_middleware(Observe, service=service, metrics=app.state.metrics)
     return app

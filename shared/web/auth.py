@@ -15,6 +15,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from shared.kit.api_key import PREFIX, SUBJECT_PREFIX
+from shared.kit.figures import Figures
 from shared.kit.permissions import ROLES, scope_for
 from shared.web.problems import Fault, ProblemError, unavailable
 
@@ -65,8 +66,16 @@ class RemoteKeys:
     """A JWKS document, fetched when needed and kept for ten minutes; longer while the issuer cannot be reached."""
 
     def __init__(
-        self, url: str, *, refetch_seconds: float = REFETCH_SECONDS, keep_seconds: float = KEEP_KEYS_SECONDS
+        self,
+        url: str,
+        *,
+        refetch_seconds: float = REFETCH_SECONDS,
+        keep_seconds: float = KEEP_KEYS_SECONDS,
+        figures: Figures | None = None,
     ) -> None:
+        self._failures = (figures or Figures()).counter(
+            "keyfold_issuer_failures", "Times that the issuer's keys could not be fetched."
+        )
         self._url = url
         self._refetch_seconds = refetch_seconds
         self._keep_seconds = keep_seconds
@@ -99,6 +108,7 @@ class RemoteKeys:
             keys = [found for one in document["keys"] if (found := _usable(one)) is not None]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
             self._failed = time.monotonic()
+            self._failures.inc()
             log.warning("the issuer's keys cannot be fetched", url=self._url, error=f"{type(error).__name__}: {error}")
             return
         self._keys = {key.key_id: key for key in keys}

@@ -4,24 +4,22 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
-from shared.log.port import UnknownTopicError
-from shared.projections.lag import lag, workers
+from shared.kit.figures import CONTENT_TYPE
 from shared.service.backend import Backend
 from shared.service.worker import Worker
 from shared.web.commanding import BackendNow
-from shared.web.metrics import CONTENT_TYPE, Metrics
+from shared.web.measuring import measure
+from shared.web.metrics import Metrics
 from shared.web.problems import problem_of
 
 router = APIRouter(tags=["operations"])
 worker_router = APIRouter()
 CHECK_SECONDS = 2.0
 _NOT_THERE = ("42P01", "3F000", "3D000")  # PostgreSQL's states for a table, a schema, a database that does not exist
-log = structlog.get_logger(__name__)
 
 
 @worker_router.get("/healthz")
@@ -113,27 +111,6 @@ async def _checks(backend: Backend) -> dict[str, str]:
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics(request: Request, backend: BackendNow) -> Response:
     """For Prometheus."""
-    figures: Metrics = request.app.state.metrics
-    await measure(figures, backend)
-    return Response(figures.text(), media_type=CONTENT_TYPE)
-
-
-async def measure(figures: Metrics, backend: Backend) -> None:
-    """Bring the gauges up to date. What cannot be reached is left as it was, so that the rest can still be read."""
-    name = backend.service.name
-    try:
-        figures.head.labels(name).set(await backend.store.head())
-        figures.workers.labels(name).set(len(await workers(backend.engine)))
-        lags = await lag(backend.engine, backend.log)
-        for gauge in (figures.lag, figures.lag_seconds, figures.parked, figures.alarms):
-            gauge.clear()  # generations that are gone
-        for one in lags:
-            reader = f"{one.reader}_g{one.generation}"
-            figures.lag.labels(name, reader, one.topic).set(one.records)
-            figures.lag_seconds.labels(name, reader, one.topic).set(one.seconds)
-            figures.parked.labels(name, reader).set(one.parked)
-            figures.alarms.labels(name, reader).set(len(one.alarms))
-    except Exception as error:
-        if problem_of(error) is None and not isinstance(error, UnknownTopicError):
-            raise
-        log.warning("figures are not up to date", service=name, error=f"{type(error).__name__}: {error}")
+    found: Metrics = request.app.state.metrics
+    await measure(found, backend)
+    return Response(found.figures.text(), media_type=CONTENT_TYPE)

@@ -1,47 +1,55 @@
-"""Figures for Prometheus: requests by route, and what lags behind."""
+"""What is told to Prometheus: requests by route, and how far everything behind them is."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Gauge
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from shared.kit.figures import Figures
 
 
 class Metrics:
-    """One registry per process form; every figure carries the service's name."""
+    """Figures that are filled at the edge. Gauges of what the databases tell are set when figures are asked for."""
 
-    def __init__(self, service: str) -> None:
-        self.registry = CollectorRegistry()
-        labels = ("service", "method", "route")
-        self._service = service
-        self._requests = Counter(
-            "keyfold_http_requests",
-            "Requests answered, by route and status.",
-            (*labels, "status"),
-            registry=self.registry,
+    def __init__(self, figures: Figures) -> None:
+        self.figures = figures
+        labels = ("method", "route")
+        self._requests = figures.counter(
+            "keyfold_http_requests", "Requests answered, by route and status.", *labels, "status"
         )
-        self._seconds = Histogram(
-            "keyfold_http_request_seconds", "Seconds until the answer.", labels, buckets=BUCKETS, registry=self.registry
-        )
-        self.head = Gauge("keyfold_store_head", "Position of the last event.", ("service",), registry=self.registry)
-        self.lag = Gauge(
-            "keyfold_reader_lag_records", "Records of the log that a reader has still to take.",
-            ("service", "reader", "topic"), registry=self.registry,
+        self._seconds = figures.histogram("keyfold_http_request_seconds", "Seconds until the answer.", *labels)
+        self._problems = figures.counter(
+            "keyfold_http_problems", "Problems answered, by code: refused tokens, a busy store, what is not yet visible.",
+            "code",
         )  # fmt: skip
-        self.lag_seconds = Gauge(
-            "keyfold_reader_lag_seconds", "Age of the newest record that a reader has still to take.",
-            ("service", "reader", "topic"), registry=self.registry,
-        )  # fmt: skip
-        self.parked = Gauge(
-            "keyfold_reader_parked_events", "Events of parked streams.", ("service", "reader"), registry=self.registry
+        self.database = figures.gauge("keyfold_database_up", "1 when the service's database answers.")
+        self.log = figures.gauge("keyfold_log_up", "1 when the log answers.")
+        self.head = figures.gauge("keyfold_store_head", "Position of the last event.")
+        self.workers = figures.gauge("keyfold_workers", "Workers whose heart beats.")
+        self.relay_lag = figures.gauge("keyfold_relay_lag_events", "Events that are not published yet.")
+        self.relay_lag_seconds = figures.gauge(
+            "keyfold_relay_lag_seconds", "Age of the oldest event that is not published yet."
         )
-        self.alarms = Gauge(
-            "keyfold_reader_alarms", "Partitions that stand still.", ("service", "reader"), registry=self.registry
+        reader = ("reader", "state", "topic")
+        self.lag = figures.gauge(
+            "keyfold_reader_lag_records", "Records of the log that a reader has still to take.", *reader
         )
-        self.workers = Gauge("keyfold_workers", "Workers whose heart beats.", ("service",), registry=self.registry)
+        self.lag_seconds = figures.gauge(
+            "keyfold_reader_lag_seconds", "Age of the oldest record that a reader has still to take.", *reader
+        )
+        self.parked = figures.gauge("keyfold_reader_parked_events", "Events of parked streams.", "reader")
+        self.alarms = figures.gauge("keyfold_reader_alarms", "Why a reader stands still, one for each cause.", "reader")
+        self.due_waiting = figures.gauge("keyfold_due_waiting", "Due dates that are not carried out, due or not.")
+        self.due_failing = figures.gauge(
+            "keyfold_due_failing", "Due dates that failed at least once and are tried again."
+        )
+        self.due_late_seconds = figures.gauge(
+            "keyfold_due_late_seconds", "How long the oldest due date that is not carried out has been due."
+        )
 
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(self._service, method, route, str(status)).inc()
-        self._seconds.labels(self._service, method, route).observe(seconds)
+    @property
+    def by_reader(self) -> tuple[Gauge, ...]:
+        return self.lag, self.lag_seconds, self.parked, self.alarms
 
-    def text(self) -> bytes:
-        return generate_latest(self.registry)
+    def observe(self, method: str, route: str, status: int, seconds: float, problem: str | None = None) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+        if problem is not None:
+            self._problems.labels(problem).inc()

@@ -73,7 +73,7 @@ class Observe:
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unknown"
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._metrics.observe(method, route, status, seconds)
+        self._metrics.observe(method, route, status, seconds, scope["state"].get("problem"))
         if scope["path"].endswith(QUIET):
             return
         write = log.warning if status >= 500 else log.info

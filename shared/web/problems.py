@@ -94,6 +94,7 @@ class BodyTooLargeError(HTTPException):
 
 
 def respond(request: Request, problem: ProblemError) -> Response:
+    request.state.problem = problem.code
     told = tell(problem, request.url.path, getattr(request.state, "trace_id", None))
     content = json.dumps(told.model_dump(exclude_none=True), ensure_ascii=False).encode()
     return Response(content, problem.status, problem.headers, MEDIA_TYPE)

@@ -4,6 +4,7 @@ import getpass
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -14,13 +15,15 @@ import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from services import console, upkeep
+from services import console, lagging, upkeep
 from services.console import CommandError
 from services.installation import Server, service_database
+from services.lagging import show_lag
 from shared.contracts.event import Recorded
 from shared.kit.settings import Settings
 from shared.log.open import open_log
 from shared.projections import tables
+from shared.scheduler.due import schedule
 from shared.service.backend import open_engine
 from shared.service.definition import Service
 from tests.shared.projections.spine import Spine
@@ -66,7 +69,8 @@ async def house(postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -
     name = f"visits_{uuid4().hex[:12]}"
     monkeypatch.setattr(VISITS, "topic", f"keyfold.{name}.events")
     service = Service(name, "Visits", "", VISITS, (visit_list, seller_load), (), _finds, ())
-    monkeypatch.setattr(upkeep, "SERVICES", {name: service})
+    for module in (upkeep, lagging):
+        monkeypatch.setattr(module, "SERVICES", {name: service})
     server = Server(postgres)
     dsn = server.database(service_database(name))
     settings = Settings(
@@ -174,8 +178,46 @@ async def test_lag_tells_states_notes_and_changed_tables(house: House, capsys: p
     assert await house.rebuild() is True
     capsys.readouterr()
     async with house.spine.running(visit_list):
-        await upkeep.show_lag(house.settings, json=True)
+        await show_lag(house.settings, json=True)
     rows = {row["reader"]: row for row in json.loads(capsys.readouterr().out)}
     states = {reader: row["state"] for reader, row in rows.items()}
-    assert states == {"relay": "relay", "visit_list_g1": "old", "visit_list_g2": "live", "seller_load_g1": "live"}
+    assert states == {
+        "relay": "relay",
+        "visit_list_g1": "old",
+        "visit_list_g2": "live",
+        "seller_load_g1": "live",
+        "due dates": "due",
+    }
     assert {(row["alarms"], row["notes"]) for row in rows.values()} == {("", "")}
+
+
+async def test_lag_holds_everything_against_the_thresholds(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    async def statuses(settings: Settings, *, ok: bool) -> dict[str, str]:
+        capsys.readouterr()
+        assert await show_lag(settings, json=True) is ok
+        return {row["reader"]: row["status"] for row in json.loads(capsys.readouterr().out)}
+
+    await house.fold(*FACTS)
+    assert set((await statuses(house.settings, ok=False)).values()) == {"stopped"}, "nobody works"
+    async with house.spine.running(visit_list, seller_load):
+        assert set((await statuses(house.settings, ok=True)).values()) == {"ok"}
+        away = house.settings.model_copy(update={"log_url": SecretStr("kafka://127.0.0.1:1")})
+        assert await statuses(away, ok=False) == {
+            "relay": "ok", "visit_list_g1": "unknown", "seller_load_g1": "unknown", "due dates": "ok",
+        }  # fmt: skip
+        async with house.spine.engine.begin() as connection:
+            await schedule(connection, "review", "visit-a", datetime.now(UTC) - timedelta(hours=1))
+        assert (await statuses(house.settings, ok=False))["due dates"] == "late"
+    await house.spine.publish(recorded(*(("a", VisitHeld(minutes=1)),) * 6)[4:])
+    async with house.spine.running(visit_list):
+        await house.spine.seen(visit_list)
+        found = await statuses(house.settings, ok=False)
+    assert (found["visit_list_g1"], found["seller_load_g1"]) == ("ok", "late")
+
+
+async def test_a_log_that_is_away_is_said(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    away = house.settings.model_copy(update={"log_url": SecretStr("kafka://127.0.0.1:1")})
+    await show_lag(away, json=False)
+    said = capsys.readouterr()
+    assert "The log is away, so what readers have still to take is not known" in said.err
+    assert "relay" in said.out

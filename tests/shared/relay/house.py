@@ -13,8 +13,10 @@ from shared.eventstore.store import EventStore
 from shared.log.cloudevents import decode_record
 from shared.log.port import Log, LogRecord, NewRecord
 from shared.projections.bell import Bell
+from shared.relay.lag import relay_lag
 from shared.relay.partition import partition_of
 from shared.relay.relay import Relay
+from shared.service.backend import open_engine
 from tests.shared.eventstore.bank import BANK, request
 
 PATIENCE = 30.0
@@ -25,6 +27,14 @@ class House:
     dsn: str
     store: EventStore
     log: Log
+
+    async def behind(self) -> int:
+        """Events that are not published yet."""
+        engine = open_engine(self.dsn, 1)
+        try:
+            return (await relay_lag(engine, BANK.topic)).events
+        finally:
+            await engine.dispose()
 
     def relay(self, **more: Any) -> Relay:
         return Relay(self.dsn, self.store, self.log, BANK, standby_seconds=0.05, first_pause=0.02, **more)

@@ -45,9 +45,9 @@ async def test_what_another_process_appends_is_published(house: House) -> None:
     async with house.running(relay):
         await other.append(request({"account-other": 0}))
         await house.published(relay)
-        assert await relay.lag() == 0
+        assert await house.behind() == 0
     await other.append(request({"account-other": 1}))
-    assert await relay.lag() == 1
+    assert await house.behind() == 1
     await other.close()
 
 
@@ -106,7 +106,7 @@ async def test_one_of_two_relays_leads_and_the_other_takes_over(house: House) ->
         async with house.running(first):
             await until(lambda: _leading(first, second))
             await house.append(10)
-            await until(lambda: _out(first))
+            await until(lambda: _out(house))
             states = sorted([first.status().state, second.status().state])
             assert states == ["publishing", "standby"]
         await house.append(10)
@@ -127,7 +127,7 @@ async def test_a_leader_whose_session_dies_loses_the_lease(house: House) -> None
                 "WHERE l.locktype = 'advisory' AND a.application_name = 'keyfold relay' "
                 "AND a.datname = current_database() AND l.granted"
             )
-        await until(lambda: _out(first))
+        await until(lambda: _out(house))
     await house.check_complete()
 
 
@@ -148,6 +148,6 @@ async def _leading(*relays: Relay) -> bool:
     return any(relay.status().state == "publishing" for relay in relays)
 
 
-async def _out(relay: Relay) -> bool:
+async def _out(house: House) -> bool:
     """Is everything published, by whichever?"""
-    return await relay.lag() == 0
+    return await house.behind() == 0
