@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak check contracts bench kafka clean
+.PHONY: help install run test test-compose env soak check contracts bench kafka clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ SOAK_ARGS ?=
 BENCH_ARGS ?= --write
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@python=""; \
@@ -61,6 +61,12 @@ $(PEERS): bench/requirements.txt | $(STAMP)
 	@echo "Installing the peers of the benchmark into .venv-bench ..."
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt
 	@touch $@
+
+env: ## .env for docker compose, with random secrets; one that is there stays
+	@python3 deploy/env.py
+
+test-compose: $(STAMP) ## bring everything up by docker compose and hold it to the embedded form (needs an engine)
+	@KEYFOLD_COMPOSE=1 $(BIN)/python -m pytest -p no:xdist tests/e2e/test_compose.py $(PYTEST_ARGS)
 
 kafka: $(STAMP) ## a real Kafka broker on this machine until Ctrl-C (needs java and mvn)
 	@$(BIN)/python deploy/kafka/broker.py start --data .keyfold/kafka

@@ -1,7 +1,7 @@
 """The command `keyfold`: the one place where services, servers and processes are put together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from services import key_commands
 from services.console import errors, fail, screen
 from services.mendable import told
 from shared.kit.garbage import collect_seldom
-from shared.kit.settings import Settings, SettingsError, load_settings
+from shared.kit.settings import API_NEEDS, WORKER_NEEDS, Settings, SettingsError, load_settings
 from shared.kit.telemetry import configure_logging
 
 T = TypeVar("T")
@@ -47,16 +47,16 @@ INTERRUPTED = 130
 STOPPED = "Stopped before the end; what was acknowledged is kept; run it again to go on."
 
 
-def settings_or_fail() -> Settings:
+def settings_or_fail(*needed: str) -> Settings:
     try:
-        return load_settings()
+        return load_settings(*needed)
     except SettingsError as faults:
         fail(f"The environment has faults:\n{faults}", 2)
 
 
-def run(work: Callable[[Settings], Awaitable[T]], *, log_level: str | None = None) -> T:
+def run(work: Callable[[Settings], Awaitable[T]], *, log_level: str | None = None, needs: Sequence[str] = ()) -> T:
     """Run a command. What operators can mend is told in a sentence; everything else keeps its traceback."""
-    settings = settings_or_fail()
+    settings = settings_or_fail(*needs)
     configure_logging(log_level or settings.log_level, settings.log_format)
 
     with told(settings):
@@ -97,7 +97,7 @@ def serve(service: ServiceName) -> None:
     """The API of one service, against the servers that the settings name."""
     from services.distributed import run_api
 
-    run(lambda settings: run_api(settings, service))
+    run(lambda settings: run_api(settings, service), needs=API_NEEDS)
 
 
 @app.command()
@@ -105,7 +105,7 @@ def work(service: ServiceName) -> None:
     """The worker of one service: relay, read models, reactors, due dates."""
     from services.distributed import run_worker
 
-    run(lambda settings: run_worker(settings, service))
+    run(lambda settings: run_worker(settings, service), needs=WORKER_NEEDS)
 
 
 @app.command()

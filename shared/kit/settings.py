@@ -1,5 +1,8 @@
 """Settings from the environment (`KEYFOLD_…`), checked at start with every fault named at once."""
 
+import os
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -20,12 +23,18 @@ class SettingsError(ValueError):
 WORKER_NEEDS = ("database_url", "log_url", "secret")
 """What a worker that runs apart, and whoever migrates for it, must have been told."""
 API_NEEDS = (*WORKER_NEEDS, "issuer", "jwks_url", "files_url")
+TOGETHER = (("issuer", "jwks_url"), ("files_key", "files_secret"))
+"""Settings of which one is nothing without the other."""
+_TESTS = ("FAULTS_BOOK", "KAFKA", "REQUIRE_KAFKA", "S3", "S3_KEY", "S3_SECRET", "SEED", "SOAK")
+_COMPOSE = ("BACKUP_IMAGE", "COMPOSE", "EXPORT", "FRONT_END", "IMAGE", "INTEGRATION_SECRET")
+OTHERS = frozenset(f"{PREFIX}{name}" for name in (*_TESTS, *_COMPOSE))
+"""Variables with our prefix that are not for a process of Keyfold, and may be set where one is started."""
 
 
 class Settings(BaseSettings):
     """What an operator may set. Nothing set: everything in one process, on an embedded PostgreSQL below `data`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     data: Path = Field(default=Path(".keyfold"), description="folder of the embedded database, keys and ports")
     host: str = Field(default="127.0.0.1", description="address to listen on")
@@ -95,9 +104,9 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _keys_of_the_issuer(self) -> Self:
-        if (self.issuer is None) != (self.jwks_url is None):
-            raise ValueError(f"{PREFIX}ISSUER and {PREFIX}JWKS_URL belong together: set both or neither")
+    def _pairs(self) -> Self:
+        if torn := list(_torn(name for name in Settings.model_fields if getattr(self, name) is not None)):
+            raise ValueError("\n".join(torn))
         return self
 
     @field_validator("files_url")
@@ -106,12 +115,6 @@ class Settings(BaseSettings):
         if value is not None:
             parse_file_address(value)
         return value
-
-    @model_validator(mode="after")
-    def _keys_of_the_files(self) -> Self:
-        if (self.files_key is None) != (self.files_secret is None):
-            raise ValueError(f"{PREFIX}FILES_KEY and {PREFIX}FILES_SECRET belong together: set both or neither")
-        return self
 
     @field_validator("time_zone")
     @classmethod
@@ -144,12 +147,41 @@ def _address(value: SecretStr | None, known: tuple[str, ...]) -> SecretStr | Non
     return value
 
 
-def load_settings() -> Settings:
-    """Raises SettingsError."""
+def load_settings(*needed: str) -> Settings:
+    """`needed`: settings that have no default for what is to be started. Raises SettingsError with everything that is wrong."""
+    given = [name for name, value in os.environ.items() if name.upper().startswith(PREFIX) and value]
+    faults = [_unknown(name) for name in given if _setting(name) not in Settings.model_fields and name not in OTHERS]
+    set_here = {_setting(name) for name in given}
+    faults += [
+        _missing(name) for name in needed if name not in set_here and Settings.model_fields[name].default is None
+    ]
+    settings = None
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        raise SettingsError("\n".join(_fault(one["loc"], one["msg"]) for one in error.errors())) from None
+        faults += [_fault(one["loc"], one["msg"]) for one in error.errors() if one["loc"]]
+        faults += _torn(set_here)
+    if settings is None or faults:
+        raise SettingsError("\n".join(faults))
+    return settings
+
+
+def _setting(variable: str) -> str:
+    return variable[len(PREFIX) :].lower()
+
+
+def _torn(given: Iterable[str]) -> Iterator[str]:
+    """A line for each two settings that belong together of which only one is given."""
+    names = set(given)
+    for pair in TOGETHER:
+        if len(names.intersection(pair)) == 1:
+            yield f"{' and '.join(f'{PREFIX}{name.upper()}' for name in pair)} belong together: set both or neither"
+
+
+def _unknown(variable: str) -> str:
+    near = get_close_matches(_setting(variable), list(Settings.model_fields), n=1, cutoff=0.5)
+    meant = f"; is {PREFIX}{near[0].upper()} meant?" if near else "; README.md lists what there is"
+    return f"{variable}: no such setting{meant}"
 
 
 def _fault(where: tuple[int | str, ...], message: str) -> str:

@@ -48,11 +48,11 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             LOG_LEVEL="loud",
         )
     faults = str(refused.value).splitlines()
-    assert sorted(fault.split(":")[0] for fault in faults) == sorted(
+    assert sorted(fault.split(": ")[0].removesuffix(": set both or neither") for fault in faults) == sorted(
         f"{PREFIX}{name}"
         for name in (
             "PORT", "TIME_ZONE", "DATABASE_URL", "LOG_URL", "JWKS_URL", "SECRET", "FISCAL_YEAR_START_MONTH", "LOG_LEVEL",
-            "FILES_URL", "FILES_LARGEST",
+            "FILES_URL", "FILES_LARGEST", "ISSUER and KEYFOLD_JWKS_URL belong together",
         )
     )  # fmt: skip
     assert "Asia/Atlantis" in next(fault for fault in faults if "TIME_ZONE" in fault)
@@ -97,3 +97,27 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch, g
         settings.require(*API_NEEDS)
     named = [line.split(":")[0].removeprefix(PREFIX) for line in str(refused.value).splitlines()]
     assert named == [name for name in COMPLETE if name not in given]
+
+
+def test_what_is_wrong_misspelt_missing_and_torn_is_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYFOLD_DATABSE_URL", "postgresql://keyfold:hunter2@db/postgres")
+    monkeypatch.setenv("KEYFOLD_XYZZY", "hunter2")
+    monkeypatch.setenv("KEYFOLD_ISSUER", "https://login.example.test")
+    monkeypatch.setenv("KEYFOLD_PORT", "many")
+    with pytest.raises(SettingsError) as refused:
+        load_settings(*API_NEEDS)
+    faults = str(refused.value).splitlines()
+    told = {fault.split(":")[0] for fault in faults}
+    missing = {f"{PREFIX}{name.upper()}" for name in API_NEEDS} - {"KEYFOLD_ISSUER"}
+    torn = "KEYFOLD_ISSUER and KEYFOLD_JWKS_URL belong together"
+    assert told == missing | {"KEYFOLD_DATABSE_URL", "KEYFOLD_XYZZY", "KEYFOLD_PORT", torn}
+    assert "KEYFOLD_DATABSE_URL: no such setting; is KEYFOLD_DATABASE_URL meant?" in faults
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch, FILES_KEY="", LOG_LEVEL="", SECRET="").secret is None
+
+
+def test_variables_of_the_tests_are_no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded(monkeypatch, REQUIRE_KAFKA="1", SEED="7")
