@@ -9,6 +9,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
+from shared.kit.figures import Figures
 from shared.kit.postgres_server import start_postgres
 from shared.service.backend import open_backend
 from shared.service.http import serve_http
@@ -235,7 +236,7 @@ async def test_what_is_not_answered_when_the_process_stops_may_be_asked_again() 
 
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    app = Observe(hangs, "desk", Metrics("desk"))
+    app = Observe(hangs, "desk", Metrics(Figures("desk")))
     serving = asyncio.create_task(
         serve_http(app, "127.0.0.1", 0, stop, on_ready=ready.set_result, draining=asyncio.Event(), drain_seconds=0.1)
     )
