@@ -40,6 +40,10 @@ class RunningService:
         token = _ISSUER.mint(subject, roles or ROLES, AUDIENCE)
         return self.stranger(headers={"Authorization": f"Bearer {token}"})
 
+    def roleless(self, subject: str) -> httpx.AsyncClient:
+        """With a valid token that gives no role."""
+        return self.stranger(headers={"Authorization": f"Bearer {_ISSUER.mint(subject, (), AUDIENCE)}"})
+
     def stranger(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
         """Without a token, or with headers of the test's own."""
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
