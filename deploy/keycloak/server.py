@@ -2,12 +2,14 @@
 
     python deploy/keycloak/server.py start --data .keyfold/keycloak [--port 8180]
 
-Needs `java` (17 or newer) and, the first time, `mvn` to fetch it (about 150 MB, built once per machine in half a minute). Its realm is
-`keyfold-realm.json` beside this file; everything it knows is in memory and is gone when it stops. Every address is on 127.0.0.1. As a
-module: `Keycloak(data_dir, fetch())` with start, stop and kill. Standard library only.
+Needs `java` (17 or newer) and, the first time, `mvn` to fetch it (about 150 MB, built once per machine in half a
+minute). Its realm is `keyfold-realm.json` beside this file; everything it knows is in memory and is gone when it
+stops. Every address is on 127.0.0.1. As a module: `Keycloak(data_dir, fetch())` with start, stop and kill. Standard
+library only.
 """
 
 import argparse
+import http.client
 import os
 import secrets
 import shutil
@@ -16,8 +18,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 import zipfile
 from pathlib import Path
@@ -30,10 +30,10 @@ START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 FETCH_SECONDS = 900.0
 UNUSED = "admin,account,authorization,ciba,device-flow,par,kerberos,impersonation"  # consoles and flows: less to start
+THREADS = "io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory"
 JAVA_OPTIONS = (
     "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
-    "-Djava.util.concurrent.ForkJoinPool.common.threadFactory="
-    "io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory",
+    f"-Djava.util.concurrent.ForkJoinPool.common.threadFactory={THREADS}",
     "--add-opens=java.base/java.util=ALL-UNNAMED",
     "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
     "--add-opens=java.base/java.security=ALL-UNNAMED",
@@ -71,7 +71,9 @@ def fetch(cache_dir: Path | None = None) -> Path:
     partial = cache.with_name(f"{cache.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.mkdir(parents=True)
     try:
-        _run([maven, "-q", "-B", "dependency:copy", f"-Dartifact={COORDINATES}", f"-DoutputDirectory={partial}"], partial)
+        _run(
+            [maven, "-q", "-B", "dependency:copy", f"-Dartifact={COORDINATES}", f"-DoutputDirectory={partial}"], partial
+        )
         archive = partial / f"keycloak-quarkus-dist-{VERSION}.zip"
         with zipfile.ZipFile(archive) as content:
             content.extractall(partial)
@@ -132,7 +134,13 @@ class Keycloak:
         if java is None:
             raise KeycloakUnavailable("java (17 or newer) is needed to run Keycloak")
         self._prepare()
-        command = [java, *JAVA_OPTIONS, f"-Dkc.home.dir={self.folder}", "-cp", str(self._home / "lib" / "quarkus-run.jar")]
+        command = [
+            java,
+            *JAVA_OPTIONS,
+            f"-Dkc.home.dir={self.folder}",
+            "-cp",
+            str(self._home / "lib" / "quarkus-run.jar"),
+        ]
         command += ["io.quarkus.bootstrap.runner.QuarkusEntryPoint", "start", "--optimized", "--import-realm"]
         command += ["--cache=local", "--http-enabled=true", f"--http-host={HOST}", f"--http-port={self.port}"]
         command += [f"--http-management-port={self._management}", "--hostname-strict=false"]
@@ -190,11 +198,14 @@ class Keycloak:
             time.sleep(0.1)
 
     def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
-            with urllib.request.urlopen(f"{self.issuer}/.well-known/openid-configuration", timeout=5) as answer:
-                return int(answer.status) == 200
-        except (urllib.error.URLError, OSError):
+            connection.request("GET", "/realms/keyfold/.well-known/openid-configuration")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -56,6 +56,7 @@ SCORES = dict.fromkeys(
     ("project_grade", "funding", "technical_fit", "relationship", "customer_credit", "product_advantage",
      "price_advantage", "solution_advantage", "service_advantage"), 2,
 )  # fmt: skip
+KEY = {"entity_id": "$key"}  # one with the role of who asks, for nobody gives away a role that they do not have
 LINK = {"system": "erp", "external_id": "E-1"}
 
 
@@ -85,6 +86,7 @@ OPERATING = (
     Row("GET", "/docs/oauth2-redirect", "", OPEN),
     Row("GET", "/events", HOUSE, ALL),
     Row("GET", "/me", "", TOKEN),
+    Row("GET", "/api-key-uses", RULES, ALL),
 )
 
 ACCOUNT = (
@@ -113,6 +115,18 @@ ACCOUNT = (
     _change("/products/{entity_id}/change", HOUSE, {"series": "Any"}),
     _change("/products/{entity_id}/retire", HOUSE, {}),
     _change("/products/{entity_id}/relist", HOUSE, {}),
+    Row("GET", "/api-keys", RULES, ALL),
+    Row("GET", "/api-keys/{entity_id}", RULES, ALL, values=KEY),
+    Row("GET", "/api-keys/{entity_id}/history", RULES, ALL, values=KEY),
+    Row(
+        "POST",
+        "/api-keys",
+        RULES,
+        ALL,
+        {"name": "Any", "roles": ["$role"], "scopes": ["account:read"], "expires_at": "2017-12-31T00:00:00+08:00"},
+    ),
+    Row("POST", "/api-keys/{entity_id}/rotation", RULES, ALL, {}, values=KEY),
+    Row("POST", "/api-keys/{entity_id}/revocation", RULES, ALL, {"reason": "Not needed"}, values=KEY),
 )
 
 

@@ -54,6 +54,8 @@ async def call(
     scene: Scene, client: httpx.AsyncClient, row: Row, holder: str = "ann", *, dry: bool = False, **query: Any
 ) -> httpx.Response:
     """The request of a row, about somebody's record."""
+    role = client.headers.get("x-role", "operations")
+    scene.ids["role"], scene.ids["key"] = role, scene.ids.get(f"key of {role}", scene.ids["key of operations"])
     record = scene.records[holder]
     path = row.path.replace(":path}", "}")
     for name, value in {**record, **row.values}.items():
