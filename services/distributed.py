@@ -8,6 +8,7 @@ from services.catalogue import SERVICES
 from services.installation import open_installation
 from shared.eventstore.types import AppendsRefusedError
 from shared.kit.settings import API_NEEDS, WORKER_NEEDS, Settings
+from shared.kit.tracing import opened_tracing
 from shared.service.backend import WORKER
 from shared.service.http import listen, serve_http
 from shared.service.loop import watched
@@ -25,7 +26,8 @@ async def run_api(settings: Settings, name: str) -> None:
     stop_on_signals(stop)
     async with (
         open_installation(settings) as installation,
-        installation.backend(SERVICES[name]) as backend,
+        opened_tracing(f"keyfold-{name}-api") as tracing,
+        installation.backend(SERVICES[name], tracing=tracing) as backend,
         watched([backend.figures]),
     ):
         try:
@@ -53,7 +55,8 @@ async def run_worker(settings: Settings, name: str) -> None:
         free.close()
     async with (
         open_installation(settings) as installation,
-        installation.backend(SERVICES[name], WORKER) as backend,
+        opened_tracing(f"keyfold-{name}-worker") as tracing,
+        installation.backend(SERVICES[name], WORKER, tracing) as backend,
         watched([backend.figures]),
     ):
         worker = Worker(backend, worker_id())

@@ -14,6 +14,7 @@ from services.installation import Installation, open_installation
 from services.welcome import greet, introduce, is_first_start, load_company
 from shared.kit.settings import Settings
 from shared.kit.telemetry import configure_logging, log_file
+from shared.kit.tracing import OFF, Tracing, opened_tracing
 from shared.projections import generations
 from shared.projections.rebuild import rebuild
 from shared.service.backend import EMBEDDED, Backend
@@ -41,7 +42,11 @@ async def start(settings: Settings, *, demo: bool) -> None:
         file = settings.data / "keyfold.log"
         configure_logging(settings.log_level, settings.log_format, log_file(file))
         console.screen.print(f"Its log is in {file.absolute()}", markup=False, soft_wrap=True)
-    async with open_installation(settings) as installation, everything(installation, stop) as backends:
+    async with (
+        open_installation(settings) as installation,
+        opened_tracing("keyfold") as tracing,
+        everything(installation, stop, tracing) as backends,
+    ):
 
         async def welcome(address: str) -> None:
             if demo and await is_first_start(backends):
@@ -75,13 +80,15 @@ async def load_demo_company(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def everything(installation: Installation, stop: asyncio.Event) -> AsyncIterator[list[Backend]]:
+async def everything(
+    installation: Installation, stop: asyncio.Event, tracing: Tracing = OFF
+) -> AsyncIterator[list[Backend]]:
     """Every service migrated and its worker at work. `stop` is set when a worker gives up; its error is raised at the end."""
     async with AsyncExitStack() as stack:
         backends: list[Backend] = []
         for service in SERVICES.values():
             await installation.migrate(service)
-            backends.append(await stack.enter_async_context(installation.backend(service, EMBEDDED)))
+            backends.append(await stack.enter_async_context(installation.backend(service, EMBEDDED, tracing)))
             await backends[-1].store.check_appends()
             await _rebuild_changed(backends[-1])
         halt = asyncio.Event()

@@ -15,6 +15,7 @@ from shared.files.port import Files
 from shared.kit.figures import Figures
 from shared.kit.postgres_server import find_postgres, start_postgres
 from shared.kit.settings import Settings
+from shared.kit.tracing import OFF, Tracing
 from shared.log.open import open_log
 from shared.log.port import Log
 from shared.service.backend import API, Backend, Connections, migrate_service, open_backend
@@ -70,7 +71,9 @@ class Installation:
     secret: bytes
     alone: bool
 
-    def backend(self, service: Service, connections: Connections = API) -> AbstractAsyncContextManager[Backend]:
+    def backend(
+        self, service: Service, connections: Connections = API, tracing: Tracing = OFF
+    ) -> AbstractAsyncContextManager[Backend]:
         return open_backend(
             service,
             self.server.database(service_database(service.name)),
@@ -81,6 +84,7 @@ class Installation:
             read_connections=connections.reads,
             files=self.files,
             largest_file=self.settings.files_largest,
+            tracing=tracing,
         )
 
     async def migrate(self, service: Service) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
@@ -33,6 +33,7 @@ from shared.eventstore.types import (
 from shared.eventstore.work import AHEAD, CommandContext, Work, checked_time
 from shared.kit.clock import Clock
 from shared.kit.ids import new_id
+from shared.kit.tracing import OFF, Attributes, SpanKind, Tracing, unsampled
 
 __all__ = [
     "Aggregate",
@@ -84,8 +85,11 @@ class Commands:
     business time is judged.
     """
 
-    def __init__(self, store: EventStore, secret: bytes, clock: Clock, *, states: int = 10_000) -> None:
+    def __init__(
+        self, store: EventStore, secret: bytes, clock: Clock, *, states: int = 10_000, tracing: Tracing = OFF
+    ) -> None:
         self._store = store
+        self._tracing = tracing
         self._secret = secret
         self._clock = clock
         self._states = States(store, states)
@@ -101,6 +105,26 @@ class Commands:
         times) · IdempotencyMismatchError (id known with another input) · StoreBusyError ·
         EventTooLargeError.
         """
+        if not self._tracing.on:
+            return await self._run(context, input, decide)
+        told = {"keyfold.service": self._store.contract.service}
+        said = (RefusedError, StaleVersionError, IdempotencyMismatchError)
+        with self._tracing.within("command", context.traceparent, told, expected=said) as span:
+            if span is None:
+                return await self._run(context, input, decide)
+            try:
+                outcome = await self._run(replace(context, traceparent=span.traceparent), input, decide)
+            except said as error:
+                span.tell(keyfold__outcome=type(error).__name__)
+                raise
+            span.tell(
+                keyfold__outcome="replayed" if outcome.replayed else "done" if outcome.last else "nothing written",
+                keyfold__events=len(outcome.events),
+                keyfold__position=outcome.last,
+            )
+            return outcome
+
+    async def _run(self, context: CommandContext, input: JsonObject, decide: Decide) -> Outcome:  # noqa: A002
         digest = b""  # an id that is never given again has nothing to be compared with
         if context.command_id is not None:
             digest = self._digest(input)
@@ -171,6 +195,16 @@ class Commands:
         What cannot be written so is run as by `run_many` afterwards: what rests on a stream that an item before it writes, what
         is refused or writes nothing (that wants confirming), contexts with conditions, and all when somebody was quicker.
         """
+        parent = items[0][0].traceparent if items else None
+        # One span for all of them: what an import writes is not followed event by event.
+        items = [
+            (replace(context, traceparent=unsampled(context.traceparent)), said, decide)
+            for context, said, decide in items
+        ]
+        with self._tracing.within("import", parent, {"keyfold.commands": len(items)}):
+            return await self._run_bulk(items, makes)
+
+    async def _run_bulk(self, items: Sequence[Item], makes: Sequence[str]) -> list[Outcome | Exception]:
         versions = await self._store.versions(makes)
         written: set[str] = set()
         decided: dict[int, tuple[Work, AppendRequest, JsonObject]] = {}
@@ -218,7 +252,16 @@ class Commands:
         if not writes:
             self._store.check(request)
             return Outcome(answer, versions, 0, 0, request.events, dry_run=context.dry_run)
-        appended = await self._store.append(request)
+        if self._tracing.on:
+            told: Attributes = {
+                "db.system.name": "postgresql",
+                "db.operation.name": "append",
+                "keyfold.events": len(request.events),
+            }
+            with self._tracing.within("append", context.traceparent, told, SpanKind.CLIENT):
+                appended = await self._store.append(request)
+        else:
+            appended = await self._store.append(request)
         recorded = _recorded(request, appended)
         work.settle()
         return Outcome(answer, versions, appended.first, appended.last, recorded)

@@ -11,11 +11,11 @@ _ZERO = ("0" * 32, "0" * 16)
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`trace_id` 32 and `span_id` 16 hexadecimal digits; the span is ours."""
+    """`trace_id` 32 and `span_id` 16 hexadecimal digits: where in the trace we are. `flags` 01: its spans are recorded."""
 
     trace_id: str
     span_id: str
-    flags: str = "01"
+    flags: str = "00"
 
     @property
     def traceparent(self) -> str:
@@ -26,9 +26,17 @@ class Trace:
         return uuid.UUID(self.trace_id)
 
 
-def continued(traceparent: str | None) -> Trace:
-    """A span of our own in the caller's trace; in a new one when the header is missing or malformed, as the standard asks."""
+def parse_traceparent(traceparent: str | None) -> Trace | None:
+    """None when it is missing or malformed: then, says the standard, a new trace begins."""
     match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
     if match is None or match[1] == _ZERO[0] or match[2] == _ZERO[1]:
-        return Trace(os.urandom(16).hex(), os.urandom(8).hex())
-    return Trace(match[1], os.urandom(8).hex(), match[3])
+        return None
+    return Trace(match[1], match[2], match[3])
+
+
+def continued(traceparent: str | None) -> Trace:
+    """Where nobody records spans of ours: the caller's place in the caller's trace, or a new trace, not sampled.
+
+    A span id of our own would be one that no collector ever sees, and would cut what follows off from the caller's span.
+    """
+    return parse_traceparent(traceparent) or Trace(os.urandom(16).hex(), os.urandom(8).hex())

@@ -7,6 +7,7 @@ generation; one that newer code has built has none.
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.event import Envelope, Recorded
+from shared.kit.tracing import OFF, Tracing
 from shared.projections import checkpoints, tables
 from shared.projections.booking import Booking
 from shared.projections.checkpoints import Move, TopicPartition
@@ -24,15 +26,23 @@ from shared.projections.follower import YIELD_EVERY, Delivery, ReaderGoneError, 
 from shared.projections.generations import schema_of, still_there
 from shared.projections.parking import Parking
 from shared.projections.rows import RowBatch
+from shared.projections.spans import folded
 
 
 class FoldSink:
     """Folds into one generation of a projection. A stream whose event cannot be taken is parked, and later events of it queue
-    behind; all others go on. `booking`: moves the checkpoints where there is nothing to fold."""
+    behind; all others go on. `booking`: moves the checkpoints where there is nothing to fold. `tracing`: off where
+    history is folded."""
 
     def __init__(
-        self, engine: AsyncEngine, projection: Projection, generation: int, booking: Booking | None = None
+        self,
+        engine: AsyncEngine,
+        projection: Projection,
+        generation: int,
+        booking: Booking | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         self._engine = engine
         self._booking = booking
         self.projection = projection
@@ -63,6 +73,7 @@ class FoldSink:
             await self._parking.apply(self._take, deliveries, moves)
 
     async def _take(self, deliveries: Sequence[Delivery], moves: Sequence[Move]) -> None:
+        began = time.time_ns()
         async with self._engine.begin() as connection:
             await checkpoints.move(connection, self.name, self.generation, moves)
             passed = [one for one in deliveries if self.projection.known(one.envelope.type_name) is None]
@@ -72,6 +83,7 @@ class FoldSink:
             due, queued = await self._parking.divide(connection, deliveries)
             await fold(connection, self.projection, self._schema, [one.envelope for one in due])
             await self._parking.queue(connection, queued)
+        folded(self._tracing, self.name, ((one.record.topic, one.envelope) for one in due), began)
 
     async def _note(self, connection: AsyncConnection, passed: Sequence[Delivery]) -> None:
         rows = [

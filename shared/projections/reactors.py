@@ -5,6 +5,7 @@ the business is an outcome, written down; it is not poison. Whatever else a hand
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,13 @@ from shared.contracts.refusal import RefusedError
 from shared.eventstore.commands import CommandContext, Commands, Decide, Outcome
 from shared.eventstore.types import AppendsRefusedError, JsonObject, StoreBusyError, VersionConflictError
 from shared.kit.figures import Figures
+from shared.kit.tracing import OFF, Span, SpanKind, Tracing
 from shared.projections import checkpoints, tables
 from shared.projections.checkpoints import Move
 from shared.projections.definition import Row
 from shared.projections.follower import Delivery, TryAgainError, check_version, split
 from shared.projections.parking import Parking
+from shared.projections.spans import about, traced
 
 AT_ONCE = 50  # events acted on before the checkpoint moves
 
@@ -32,6 +35,7 @@ class Reaction:
     reactor: str
     event: Recorded[Any]
     commands: Commands
+    traceparent: str | None = None  # of what acts; that of the event, where no span was made
     _ordinal: int = 0
 
     def context(self) -> CommandContext:
@@ -42,7 +46,7 @@ class Reaction:
             now=self.commands.now(),
             correlation_id=self.event.correlation_id,
             causation_id=self.event.event_id,
-            traceparent=self.event.traceparent,
+            traceparent=self.traceparent or self.event.traceparent,
             command_id=f"{self.reactor}/{self.event.event_id}/{self._ordinal}",
             occurred_at=self.event.occurred_at,
         )
@@ -94,8 +98,14 @@ class ReactSink:
     generation = 0  # reactors have no generations: what they did stays done
 
     def __init__(
-        self, engine: AsyncEngine, reactor: Reactor, commands: Commands, figures: Figures | None = None
+        self,
+        engine: AsyncEngine,
+        reactor: Reactor,
+        commands: Commands,
+        figures: Figures | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         self._reactions = (figures or Figures()).counter(
             "keyfold_reactions", "Events that a reactor acted on: done, refused (by the business), busy (again).",
             "reactor", "outcome",
@@ -146,13 +156,24 @@ class ReactSink:
         if outcomes:
             await connection.execute(insert(tables.reaction), outcomes)
 
+    def _span(self, contract: Contract, envelope: Envelope) -> AbstractContextManager[Span | None]:
+        if not traced(self._tracing, envelope):
+            return nullcontext()
+        attributes = about(self.name, contract.topic, envelope)
+        return self._tracing.within(
+            f"react {self._reactor.name}", envelope.traceparent, attributes, SpanKind.CONSUMER, RefusedError
+        )
+
     async def _act(self, envelope: Envelope) -> Row:
         outcome, detail = "done", None
         contract, event_class = self._reactor.event_class(envelope.type_name) or (None, None)
         if contract is not None and event_class is not None:
             event = contract.open(envelope)
             try:
-                await self._reactor.handlers[event_class](Reaction(self._reactor.name, event, self._commands), event)
+                with self._span(contract, envelope) as span:
+                    traceparent = None if span is None else span.traceparent
+                    reaction = Reaction(self._reactor.name, event, self._commands, traceparent)
+                    await self._reactor.handlers[event_class](reaction, event)
             except RefusedError as refusal:
                 outcome, detail = "refused", str(refusal)
             except (AppendsRefusedError, StoreBusyError, VersionConflictError) as busy:

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.kit.figures import Figures
+from shared.kit.tracing import OFF, Tracing
 from shared.log.port import Log
 from shared.projections import generations
 from shared.projections.assignment import Assignment
@@ -45,7 +46,9 @@ class Runner:
         bell: Bell,
         acting: Sequence[Sink] = (),
         figures: Figures | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         self._engine = engine
         self._log = source
         self._projections = projections
@@ -95,7 +98,11 @@ class Runner:
                     followers.pop(followed).set()
                 for followed in wanted - followers.keys():
                     followers[followed] = asyncio.Event()
-                    sink = FoldSink(self._engine, followed.projection, followed.generation, self._booking)
+                    sink = FoldSink(
+                        self._engine, followed.projection, followed.generation, self._booking,
+                        self._tracing if followed.live else OFF,
+                    )  # fmt: skip
+
                     # A group of the log is named for the read model; its old generation must not speak in its name.
                     follower = self._follower(sink, f"keyfold.{sink.name}" if followed.live else None)
                     name = f"fold {sink.name}_g{sink.generation}"

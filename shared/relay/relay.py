@@ -7,9 +7,11 @@ of the partition, in every record, lets readers see that for themselves.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self, TypeAlias
 
 import asyncpg
@@ -20,6 +22,7 @@ from shared.eventstore.store import EventStore
 from shared.eventstore.types import CommandRecord
 from shared.eventstore.wake import CHANNEL
 from shared.kit.figures import Figures
+from shared.kit.tracing import OFF, Attributes, SpanKind, Tracing, sampled
 from shared.log.cloudevents import encode_record
 from shared.log.port import Log, LogProducer, NewRecord
 from shared.relay.agreement import mark_agreed
@@ -37,6 +40,9 @@ POLL_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 STOP_SECONDS = 5.0
+RECENT = timedelta(
+    hours=1
+)  # of an event that is followed by spans: older ones are a repetition, no part of what happened
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +91,9 @@ class Relay:
         first_pause: float = FIRST_PAUSE,
         stop_seconds: float = STOP_SECONDS,
         figures: Figures | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         self._dsn = dsn
         self._store = store
         self._log = log
@@ -186,7 +194,10 @@ class Relay:
         records, after = batch
         if len(records) == self._batch:  # it is behind: the next are read and encoded while these are on their way
             ahead.begin(after)
+        began = time.time_ns()
         await producer.send(records)
+        if self._tracing.on:
+            _published(self._tracing, records, began)
         if not await move_cursor(session, self._contract.topic, cursor, after):
             raise CursorMovedError
         self._pause = self._first_pause
@@ -265,6 +276,28 @@ def chained(
         )
         last[partition] = position
     return records, Cursor(position, last)
+
+
+def _published(tracing: Tracing, records: Sequence[NewRecord], began: int) -> None:
+    """A span for each event of a sampled trace, since `began` (Unix time in nanoseconds); not for what is published once more."""
+    for record in records:
+        traceparent = record.headers.get("traceparent")
+        if not sampled(traceparent):
+            continue
+        recorded_at = datetime.fromisoformat(record.headers["ce_keyfoldrecordedat"])
+        if datetime.now(UTC) - recorded_at > RECENT:
+            continue
+        attributes: Attributes = {
+            "messaging.system": "keyfold",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "keyfold.event_type": record.headers["ce_type"],
+            "keyfold.position": int(record.headers["ce_keyfoldposition"]),
+        }
+        span = tracing.child(f"publish {record.topic}", traceparent, SpanKind.PRODUCER, attributes, began)
+        if span is not None:
+            span.end()
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

@@ -25,6 +25,7 @@ from shared.eventstore.work import CommandContext
 from shared.kit.clock import Clock
 from shared.kit.figures import Figures
 from shared.kit.ids import derived_id
+from shared.kit.tracing import OFF, SpanKind, Tracing
 from shared.scheduler.due import CHANNEL, DueItem, due_table
 
 DueHandler = Callable[[CommandContext, DueItem], Awaitable[None]]
@@ -56,8 +57,14 @@ class Scheduler:
     """Raises ValueError when two rules have one name."""
 
     def __init__(
-        self, engine: AsyncEngine, rules: Sequence[DueRule], clock: Clock, figures: Figures | None = None
+        self,
+        engine: AsyncEngine,
+        rules: Sequence[DueRule],
+        clock: Clock,
+        figures: Figures | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         figures = figures or Figures()
         self._carried_out = figures.counter(
             "keyfold_due_carried_out", "Due dates carried out: done, refused (by the business), failed (again later).",
@@ -150,12 +157,14 @@ class Scheduler:
 
     async def _carry_out(self, connection: AsyncConnection, item: DueItem, attempts: int) -> bool:
         """Run the rule and book the outcome. False when it failed and is to be tried again."""
+        span = self._tracing.begin(f"due {item.rule}", None, SpanKind.INTERNAL, {})
         context = CommandContext(
             actor=f"scheduler/{item.rule}",
             now=self._clock.now(),
             correlation_id=derived_id(_NAMESPACE, item.command_id),
             command_id=item.command_id,
             occurred_at=item.due_at,
+            traceparent=None if span is None else span.traceparent,
         )
         try:
             await self._rules[item.rule].handler(context, item)
@@ -165,6 +174,8 @@ class Scheduler:
             # An earlier attempt was carried out and not booked, and its payload was changed since. It happened: once.
             await self._book(connection, item, outcome="done", detail="carried out earlier, with other details")
         except Exception as error:
+            if span is not None:
+                span.failed(type(error).__name__)
             self._carried_out.labels(item.rule, "failed").inc()
             log.exception("a due date failed and is tried again", rule=item.rule, stream_id=item.stream_id)
             delay = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_RETRY)
@@ -178,6 +189,9 @@ class Scheduler:
             return False
         else:
             await self._book(connection, item, outcome="done", detail=None)
+        finally:
+            if span is not None:
+                span.end()
         return True
 
     async def _book(self, connection: AsyncConnection, item: DueItem, *, outcome: str, detail: str | None) -> None:

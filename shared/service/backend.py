@@ -15,6 +15,7 @@ from shared.files.port import Files
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.figures import Figures
+from shared.kit.tracing import OFF, Tracing
 from shared.log.port import Log
 from shared.projections.bell import Bell
 from shared.projections.generations import ensure_live
@@ -69,6 +70,7 @@ class Backend:
     calendar: BusinessCalendar
     clock: Clock
     figures: Figures
+    tracing: Tracing = OFF
     files: Files | None = None
     largest_file: int = LARGEST_FILE
 
@@ -87,10 +89,12 @@ async def open_backend(
     queue_seconds: float = QUEUE_SECONDS,
     files: Files | None = None,
     largest_file: int = LARGEST_FILE,
+    tracing: Tracing = OFF,
 ) -> AsyncIterator[Backend]:
     """On leaving, the appender writes what waits, then the connections are given back; the log is the caller's."""
     clock = clock or SystemClock()
     figures = Figures(service.name)
+    tracing.count_in(figures)
     async with AsyncExitStack() as stack:
         agreement = Agreement(dsn, log, service.contract)
         stack.push_async_callback(agreement.close)
@@ -111,7 +115,7 @@ async def open_backend(
             service,
             dsn,
             store,
-            Commands(store, secret, clock),
+            Commands(store, secret, clock, tracing=tracing),
             engine,
             reads,
             Scopes(reads, service.find, service.found_in),
@@ -122,6 +126,7 @@ async def open_backend(
             calendar,
             clock,
             figures,
+            tracing,
             files,
             largest_file,
         )

@@ -24,13 +24,27 @@ class Worker:
     def __init__(self, backend: Backend, worker_id: str, *, stop_seconds: float = STOP_SECONDS) -> None:
         service = backend.service
         self.backend = backend
-        self.relay = Relay(backend.dsn, backend.store, backend.log, service.contract, figures=backend.figures)
-        acting = [ReactSink(backend.engine, reactor, backend.commands, backend.figures) for reactor in service.reactors]
+        self.relay = Relay(
+            backend.dsn, backend.store, backend.log, service.contract, figures=backend.figures, tracing=backend.tracing
+        )
+        acting = [
+            ReactSink(backend.engine, reactor, backend.commands, backend.figures, backend.tracing)
+            for reactor in service.reactors
+        ]
         self._runner = Runner(
-            backend.engine, backend.log, service.projections, worker_id, backend.bell, acting, backend.figures
+            backend.engine,
+            backend.log,
+            service.projections,
+            worker_id,
+            backend.bell,
+            acting,
+            backend.figures,
+            backend.tracing,
         )
         rules = service.due_rules(backend.commands, backend.engine)
-        self._scheduler = Scheduler(backend.engine, rules, backend.clock, backend.figures) if rules else None
+        self._scheduler = (
+            Scheduler(backend.engine, rules, backend.clock, backend.figures, backend.tracing) if rules else None
+        )
         self._stop_seconds = stop_seconds
 
     @property

@@ -15,6 +15,7 @@ from shared.files.local import LocalFiles
 from shared.kit.calendar import BusinessCalendar
 from shared.kit.clock import Clock
 from shared.kit.permissions import ROLES
+from shared.kit.tracing import OFF, Tracing
 from shared.log.open import open_log
 from shared.service.backend import EMBEDDED, Backend, migrate_service, open_backend
 from shared.service.definition import Service
@@ -56,7 +57,13 @@ def token(subject: str, *roles: str, days: float = 1) -> str:
 
 @asynccontextmanager
 async def running(
-    service: Service, dsn: str, log_url: str, *, clock: Clock | None = None, worker: bool = True
+    service: Service,
+    dsn: str,
+    log_url: str,
+    *,
+    clock: Clock | None = None,
+    worker: bool = True,
+    tracing: Tracing = OFF,
 ) -> AsyncIterator[RunningService]:
     """Migrated, its worker at work (unless `worker=False`), until the block is left; files are kept until then."""
     log = open_log(log_url)
@@ -66,7 +73,7 @@ async def running(
         with tempfile.TemporaryDirectory(prefix="keyfold-files-") as folder:
             async with open_backend(
                 service, dsn, log, SECRET, calendar, files=LocalFiles(Path(folder)),
-                clock=clock, store_connections=EMBEDDED.store, read_connections=EMBEDDED.reads,
+                clock=clock, tracing=tracing, store_connections=EMBEDDED.store, read_connections=EMBEDDED.reads,
             ) as backend:  # fmt: skip
                 app = make_app(backend, Verifier(_ISSUER, ISSUER, AUDIENCE), asyncio.Event())
                 async with working(backend) if worker else _idle():

@@ -101,7 +101,7 @@ def make_app(backend: Backend, verifier: Verifier, draining: asyncio.Event, *, r
     app.state.key_verifier = KeyVerifier(backend)
     app.state.draining = draining
     app.state.metrics = Metrics(backend.figures)
-    app.add_middleware(Observe, service=backend.service.name, metrics=app.state.metrics)
+    app.add_middleware(Observe, service=backend.service.name, metrics=app.state.metrics, tracing=backend.tracing)
     return app
 
 

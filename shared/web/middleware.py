@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kit.trace import continued
+from shared.kit.tracing import OFF, Span, SpanKind, Tracing
 from shared.web.metrics import Metrics
 from shared.web.problems import BodyTooLargeError, answer_to, respond, unavailable
 
@@ -28,10 +29,11 @@ class Observe:
     query are logged: they hold people's data and secrets.
     """
 
-    def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, service: str, metrics: Metrics, tracing: Tracing = OFF) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +44,9 @@ class Observe:
             for name, value in scope["headers"]
             if name in (b"traceparent", b"content-length", b"content-type")
         }
-        trace = continued(headers.get(b"traceparent", b"").decode("latin-1"))
+        traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+        span = self._span(scope, traceparent)
+        trace = span.trace if span is not None else continued(traceparent)
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["trace"], state["trace_id"] = trace, trace.trace_id
         status, begun = 500, False
@@ -55,7 +59,7 @@ class Observe:
                 message["headers"] = [*message.get("headers", ()), (b"traceparent", trace.traceparent.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
+        with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id, span_id=trace.span_id):
             try:
                 await self._app(scope, _limited(receive, headers, state), answer)
             except Exception as error:
@@ -68,12 +72,26 @@ class Observe:
                     await respond(Request(scope), unavailable("stopping", STOPPING))(scope, receive, answer)
                 raise
             finally:
-                self._tell(scope, status, time.perf_counter() - began)
+                self._tell(scope, status, time.perf_counter() - began, span)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _span(self, scope: Scope, traceparent: str) -> Span | None:
+        """No path, no query, no address: they may hold people's data. The route tells enough."""
+        if not self._tracing.on or scope["path"].endswith(QUIET):
+            return None
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        told = {"http.request.method": method, "url.scheme": scope["scheme"], "keyfold.service": self._service}
+        return self._tracing.begin(method, traceparent, SpanKind.SERVER, told)
+
+    def _tell(self, scope: Scope, status: int, seconds: float, span: Span | None) -> None:
         route = getattr(scope.get("route"), "path", None) or "unknown"
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.observe(method, route, status, seconds, scope["state"].get("problem"))
+        if span is not None:
+            span.name(f"{method} {route}")
+            span.tell(http__route=route, http__response__status_code=status)
+            if status >= 500:
+                span.failed(scope["state"].get("problem") or str(status))
+            span.end()
         if scope["path"].endswith(QUIET):
             return
         write = log.warning if status >= 500 else log.info

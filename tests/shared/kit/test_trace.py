@@ -9,11 +9,10 @@ from shared.kit.trace import continued
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-def test_the_callers_trace_is_continued_with_a_span_of_our_own() -> None:
-    trace = continued(f" 00-{TRACE}-{SPAN}-00 ")
-    assert (trace.trace_id, trace.flags) == (TRACE, "00")
-    assert trace.span_id != SPAN
-    assert trace.traceparent == f"00-{TRACE}-{trace.span_id}-00"
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_without_a_span_of_ours_the_callers_is_handed_on(flags: str) -> None:
+    trace = continued(f" 00-{TRACE}-{SPAN}-{flags} ")
+    assert trace.traceparent == f"00-{TRACE}-{SPAN}-{flags}"
     assert trace.correlation_id == uuid.UUID(TRACE)
 
 
@@ -27,4 +26,5 @@ def test_the_callers_trace_is_continued_with_a_span_of_our_own() -> None:
 def test_without_a_good_header_a_trace_begins(header: str | None) -> None:
     first, second = continued(header), continued(header)
     assert first.trace_id not in (TRACE, second.trace_id)
+    assert first.flags == "00", "nobody records a span of it"
     assert continued(first.traceparent).trace_id == first.trace_id
