@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.kit.figures import CONTENT_TYPE
 from shared.service.backend import Backend
@@ -19,6 +20,7 @@ from shared.web.problems import problem_of
 router = APIRouter(tags=["operations"])
 worker_router = APIRouter()
 CHECK_SECONDS = 2.0
+ANSWERS = ("ok", "slow")
 _NOT_THERE = ("42P01", "3F000", "3D000")  # PostgreSQL's states for a table, a schema, a database that does not exist
 
 
@@ -50,9 +52,15 @@ class Readiness:
 
 
 async def readiness(backend: Backend, draining: asyncio.Event) -> Readiness:
-    """Can this process answer requests for the service? A missing worker is told, but reads go on without one."""
+    """Can this process answer requests for the service? A missing worker is told, but reads go on without one.
+
+    A database that is slow to answer is told, too: were a process that has much to do taken out for it, the others would have more,
+    until none was left.
+    """
     checks = {"draining": "yes" if draining.is_set() else "no", **await _checks(backend)}
-    return Readiness(checks["draining"] == "no" and checks["database"] == checks["read_models"] == "ok", checks)
+    return Readiness(
+        checks["draining"] == "no" and checks["database"] in ANSWERS and checks["read_models"] == "ok", checks
+    )
 
 
 async def worker_readiness(worker: Worker, draining: asyncio.Event) -> Readiness:
@@ -64,7 +72,7 @@ async def worker_readiness(worker: Worker, draining: asyncio.Event) -> Readiness
         "relay": state,
         "heart": "beats" if worker.beats else "does not beat",
     }
-    ready = checks["draining"] == "no" and checks["database"] == "ok" and state in ("publishing", "standby")
+    ready = checks["draining"] == "no" and checks["database"] in ANSWERS and state in ("publishing", "standby")
     return Readiness(ready and worker.beats, checks)
 
 
@@ -73,10 +81,17 @@ async def _database(backend: Backend) -> str:
         async with asyncio.timeout(CHECK_SECONDS), backend.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
     except Exception as error:
-        if problem_of(error) is None and not isinstance(error, TimeoutError):
+        if _slow(error):
+            return "slow"
+        if problem_of(error) is None:
             raise
         return "unreachable"
     return "ok"
+
+
+def _slow(error: Exception) -> bool:
+    """No answer in time, or all connections of this process are at work."""
+    return isinstance(error, (TimeoutError, PoolTimeoutError))
 
 
 def readiness_response(found: Mapping[str, Readiness]) -> JSONResponse:
@@ -96,12 +111,14 @@ async def _checks(backend: Backend) -> dict[str, str]:
                 await connection.execute(text("SELECT 1"))
             alive = await backend.reads.worker_alive()
     except Exception as error:
+        if _slow(error):
+            return {"database": "slow", "read_models": "ok"}
         problem = problem_of(error)
         if problem is not None and problem.code == "not_built":
             return {"database": "ok", "read_models": "not built"}
         if getattr(getattr(error, "orig", error), "sqlstate", None) in _NOT_THERE:
             return {"database": "not migrated", "read_models": "unknown"}
-        if problem is None and not isinstance(error, TimeoutError):
+        if problem is None:
             raise
         return {"database": "unreachable", "read_models": "unknown"}
     return {"database": "ok", "read_models": "ok", "worker": "alive" if alive else "none"}

@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.pool import QueuePool
 
 from shared.kit.figures import Figures
 from shared.kit.postgres_server import start_postgres
@@ -49,6 +51,16 @@ async def test_draining_is_not_ready_and_a_missing_worker_is(database: str) -> N
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["desk"]["draining"]) == (503, "yes")
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_one_that_has_too_much_to_do_stays_ready_or_the_others_would_have_more(database: str) -> None:
+    async with desk(database, worker=False) as service, service.stranger() as client, AsyncExitStack() as busy:
+        pool = service.backend.engine.pool
+        assert isinstance(pool, QueuePool)
+        for _ in range(pool.size()):
+            await busy.enter_async_context(service.backend.engine.connect())
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["desk"]["database"]) == (200, "slow")
 
 
 async def test_a_database_that_was_not_migrated_is_not_ready(database: str, databases: Any) -> None:
