@@ -331,8 +331,8 @@ def token(
     from shared.web.own_issuer import OwnIssuer
 
     settings = settings_or_fail()
-    if settings.jwks_url:
-        fail("KEYFOLD_JWKS_URL is set: tokens come from that issuer", 2)
+    if settings.issuer:
+        fail("KEYFOLD_ISSUER is set: tokens come from that issuer", 2)
     try:
         minted = OwnIssuer.open(settings.data).mint(subject, tuple(role or ROLES), settings.audience, days)
     except ValueError as problem:

@@ -20,7 +20,7 @@ from shared.log.open import open_log
 from shared.log.port import Log
 from shared.service.backend import API, Backend, Connections, migrate_service, open_backend
 from shared.service.definition import Service
-from shared.web.auth import Keys, RemoteKeys, Verifier
+from shared.web.auth import RemoteKeys, Verifier
 from shared.web.own_issuer import ISSUER, OwnIssuer
 
 LOG_DATABASE = "keyfold_log"
@@ -95,8 +95,10 @@ class Installation:
     def verifier(self, figures: Figures | None = None) -> Verifier:
         """`figures`: where failures of the issuer are counted."""
         settings = self.settings
-        keys: Keys = RemoteKeys(settings.jwks_url, figures=figures) if settings.jwks_url else self.own_issuer()
-        return Verifier(keys, settings.issuer or ISSUER, settings.audience, settings.roles_claim)
+        if settings.issuer is None:
+            return Verifier(self.own_issuer(), ISSUER, settings.audience)
+        keys = RemoteKeys(settings.issuer, settings.jwks_url, figures=figures)
+        return Verifier(keys, settings.issuer, settings.audience, settings.roles_claim, settings.subject_claim)
 
     def own_issuer(self) -> OwnIssuer:
         return OwnIssuer.open(self.settings.data)

@@ -52,7 +52,7 @@ async def greet(installation: Installation, backends: list[Backend], address: st
     show(f"\nReady after {seconds:.1f} s at {address}", style="bold", markup=False)
     for backend in backends:
         show(f"  {backend.service.name:<12} {address}/{backend.service.name}/docs", markup=False)
-    if settings.jwks_url:
+    if settings.issuer:
         show(f"  tokens       are those of {settings.issuer}", markup=False)
         return
     token = installation.own_issuer().mint(DEMO_LOGIN, ROLES, settings.audience)

@@ -113,7 +113,7 @@ async def _copy_files(source: Files, files: Mapping[str, int], folder: Path, adv
 
 def _copy_secrets(settings: Settings, folder: Path) -> None:
     """What the embedded form keeps in its data folder. Apart, secrets are in the environment and stay there."""
-    wanted = [name for name, given in ((SECRET, settings.secret), (ISSUER_KEY, settings.jwks_url)) if given is None]
+    wanted = [name for name, given in ((SECRET, settings.secret), (ISSUER_KEY, settings.issuer)) if given is None]
     for name in wanted:
         if (kept := settings.data / name).exists():
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:

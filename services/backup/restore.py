@@ -59,7 +59,7 @@ def prepare_folder(settings: Settings, folder: Path, manifest: Manifest, *, repl
             "KEYFOLD_SECRET is another than that of the backup: commands that are sent again would be taken for others."
             " Set the same"
         )
-    for name, given in ((SECRET, settings.secret), (ISSUER_KEY, settings.jwks_url)):
+    for name, given in ((SECRET, settings.secret), (ISSUER_KEY, settings.issuer)):
         if given is None and (folder / name).exists():
             _keep(folder / name, settings.data / name, replace=replace)
         elif name == SECRET and given is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.kit.calendar import BusinessCalendar
@@ -22,9 +22,11 @@ class SettingsError(ValueError):
 
 WORKER_NEEDS = ("database_url", "log_url", "secret")
 """What a worker that runs apart, and whoever migrates for it, must have been told."""
-API_NEEDS = (*WORKER_NEEDS, "issuer", "jwks_url", "files_url")
-TOGETHER = (("issuer", "jwks_url"), ("files_key", "files_secret"))
+API_NEEDS = (*WORKER_NEEDS, "issuer", "files_url")
+TOGETHER = (("files_key", "files_secret"),)
 """Settings of which one is nothing without the other."""
+NEEDED_BY = (("issuer", "jwks_url"),)
+"""Settings of which the first does without the second, but not the other way round."""
 _TESTS = ("FAULTS_BOOK", "KAFKA", "REQUIRE_KAFKA", "S3", "S3_KEY", "S3_SECRET", "SEED", "SOAK")
 _COMPOSE = ("BACKUP_IMAGE", "COMPOSE", "EXPORT", "FRONT_END", "IMAGE", "INTEGRATION_SECRET")
 OTHERS = frozenset(f"{PREFIX}{name}" for name in (*_TESTS, *_COMPOSE))
@@ -59,8 +61,16 @@ class Settings(BaseSettings):
     secret: SecretStr | None = Field(
         default=None, min_length=16, description="key of the hash kept of a command's input; the same for all processes"
     )
-    issuer: str | None = Field(default=None, description="issuer (`iss`) of bearer tokens")
-    jwks_url: str | None = Field(default=None, description="where the issuer's public keys are")
+    issuer: str | None = Field(
+        default=None,
+        description="issuer (`iss`) of bearer tokens, to the letter; its `/.well-known/openid-configuration` says where"
+        " its keys are",
+    )
+    jwks_url: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="where the issuer's public keys are, when it has no such document or is reached by another name",
+    )
     root_path: str = Field(
         default="",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
@@ -68,6 +78,12 @@ class Settings(BaseSettings):
     )
     audience: str = Field(default="keyfold", min_length=1, description="audience (`aud`) that tokens must name")
     roles_claim: str = Field(default="roles", min_length=1, description="claim of a token that lists roles")
+    subject_claim: str = Field(
+        default="sub",
+        min_length=1,
+        description="claim of a token that names a person as Keyfold knows them, and in events; never one that users may"
+        " change themselves, for who takes another's name sees what they see",
+    )
     files_url: str | None = Field(
         default=None,
         description="where attached files are kept: file:///folder, or s3://bucket/prefix?endpoint=https://host&region=…;"
@@ -98,9 +114,14 @@ class Settings(BaseSettings):
 
     @field_validator("jwks_url")
     @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+    def _web_address(cls, value: str | None, others: ValidationInfo) -> str | None:
+        issuer = others.data.get("issuer")
+        if value is not None and not _is_web(value):
             raise ValueError("an address begins with https:// or http:// and names a host")
+        if value is None and issuer is not None and not _is_web(issuer):
+            raise ValueError(
+                f"not set, and {PREFIX}ISSUER is no address (https://…) that could tell where its keys are"
+            )
         return value
 
     @model_validator(mode="after")
@@ -131,6 +152,14 @@ class Settings(BaseSettings):
         missing = [_missing(name) for name in names if getattr(self, name) is None]
         if missing:
             raise SettingsError("\n".join(missing))
+
+
+def _is_web(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as an open bracket
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _missing(name: str) -> str:
@@ -171,11 +200,14 @@ def _setting(variable: str) -> str:
 
 
 def _torn(given: Iterable[str]) -> Iterator[str]:
-    """A line for each two settings that belong together of which only one is given."""
+    """A line for each two settings that belong together of which one is given without the other."""
     names = set(given)
     for pair in TOGETHER:
         if len(names.intersection(pair)) == 1:
             yield f"{' and '.join(f'{PREFIX}{name.upper()}' for name in pair)} belong together: set both or neither"
+    for first, second in NEEDED_BY:
+        if second in names and first not in names:
+            yield f"{PREFIX}{second.upper()} needs {PREFIX}{first.upper()}: set it too, or neither"
 
 
 def _unknown(variable: str) -> str:

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`subject`: the `sub` of the token, or `api-key:<id>`; it is the actor of events. `scopes`: of an API key, else None."""
+    """`subject`: who the token names, or `api-key:<id>`; it is the actor of events. `scopes`: of an API key, else None."""
 
     subject: str
     roles: frozenset[str]
@@ -63,11 +63,15 @@ class Keys(Protocol):
 
 
 class RemoteKeys:
-    """A JWKS document, fetched when needed and kept for ten minutes; longer while the issuer cannot be reached."""
+    """A JWKS document, fetched when needed and kept for ten minutes; longer while the issuer cannot be reached.
+
+    `url`: where it is; None: where the discovery document of `issuer` says.
+    """
 
     def __init__(
         self,
-        url: str,
+        issuer: str,
+        url: str | None = None,
         *,
         refetch_seconds: float = REFETCH_SECONDS,
         keep_seconds: float = KEEP_KEYS_SECONDS,
@@ -76,6 +80,7 @@ class RemoteKeys:
         self._failures = (figures or Figures()).counter(
             "keyfold_issuer_failures", "Times that the issuer's keys could not be fetched."
         )
+        self._issuer = issuer
         self._url = url
         self._refetch_seconds = refetch_seconds
         self._keep_seconds = keep_seconds
@@ -104,17 +109,40 @@ class RemoteKeys:
         """What was had stays when the issuer cannot be reached: old keys are better than none."""
         try:
             async with httpx.AsyncClient(timeout=5.0) as client:
-                document = (await client.get(self._url)).raise_for_status().json()
+                url = self._url or await _discovered(client, self._issuer)
+                document = (await client.get(url)).raise_for_status().json()
             keys = [found for one in document["keys"] if (found := _usable(one)) is not None]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
             self._failed = time.monotonic()
             self._failures.inc()
-            log.warning("the issuer's keys cannot be fetched", url=self._url, error=f"{type(error).__name__}: {error}")
+            log.warning(
+                "the issuer's keys cannot be fetched",
+                issuer=self._issuer,
+                url=self._url,
+                error=f"{type(error).__name__}: {error}",
+            )
             return
         self._keys = {key.key_id: key for key in keys}
         if len(keys) == 1:
             self._keys[None] = keys[0]
         self._fetched = time.monotonic()
+
+
+async def _discovered(client: httpx.AsyncClient, issuer: str) -> str:
+    """The address of its keys. Raises httpx.HTTPError, KeyError, TypeError, ValueError."""
+    address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    return keys_address((await client.get(address)).raise_for_status().json(), issuer)
+
+
+def keys_address(discovery: Mapping[str, Any], issuer: str) -> str:
+    """What its document of OpenID Connect Discovery 1.0 says. Raises KeyError, TypeError, ValueError."""
+    if discovery["issuer"] != issuer:
+        raise ValueError(f"it calls itself {discovery['issuer']!r}; KEYFOLD_ISSUER must be the same to the letter")
+    found = discovery["jwks_uri"]
+    if not isinstance(found, str) or (issuer.startswith("https:") and not found.startswith("https:")):
+        # Whoever can change what travels in the clear could put in a key of his own.
+        raise ValueError(f"its jwks_uri is {found!r}; that of an https issuer begins with https://")
+    return found
 
 
 def _usable(jwk: Mapping[str, Any]) -> jwt.PyJWK | None:
@@ -131,11 +159,22 @@ def _usable(jwk: Mapping[str, Any]) -> jwt.PyJWK | None:
 class Verifier:
     """Checks signature, issuer, audience and time of a token. Those found good are remembered, for ten minutes at most."""
 
-    def __init__(self, keys: Keys, issuer: str, audience: str, roles_claim: str = "roles") -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        issuer: str,
+        audience: str,
+        roles_claim: str = "roles",
+        subject_claim: str = "sub",
+        *,
+        leeway_seconds: float = LEEWAY_SECONDS,
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
         self._roles_claim = roles_claim
+        self._subject_claim = subject_claim
+        self._leeway_seconds = leeway_seconds
         self._good: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
@@ -154,19 +193,21 @@ class Verifier:
                 algorithms=list(ALGORITHMS),
                 issuer=self._issuer,
                 audience=self._audience,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "sub"]},
+                leeway=self._leeway_seconds,
+                options={"require": ["exp"]},
             )
         except jwt.ExpiredSignatureError:
             raise unauthorised("token_expired", "the token has expired; get a new one") from None
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise unauthorised("bad_token", f"the token is not valid: {error}") from None
-        caller = Caller(str(claims["sub"]), _roles(claims, self._roles_claim), float(claims["exp"]) + LEEWAY_SECONDS)
-        if not good_subject(caller.subject):
+        subject = _claim(claims, self._subject_claim)
+        if not isinstance(subject, str) or not good_subject(subject):
             raise unauthorised(
                 "bad_token",
-                f"`sub` must have 1 to {LONGEST_SUBJECT} characters, no slash, and not begin with {SUBJECT_PREFIX}",
+                f"`{self._subject_claim}` must be text of 1 to {LONGEST_SUBJECT} characters, without a slash, and not"
+                f" begin with {SUBJECT_PREFIX}",
             )
+        caller = Caller(subject, _roles(claims, self._roles_claim), float(claims["exp"]) + self._leeway_seconds)
         self._good[token] = caller, min(caller.expires_at, time.time() + KEEP_KEYS_SECONDS)
         self._good.move_to_end(token)
         if len(self._good) > MOST_REMEMBERED:
@@ -180,11 +221,17 @@ def good_subject(subject: str) -> bool:
     return fits and not subject.startswith(SUBJECT_PREFIX)
 
 
-def _roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
-    """Roles of ours among those that the claim lists; `path` may have dots (`realm_access.roles`)."""
+def _claim(claims: Mapping[str, Any], path: str) -> Any:
+    """None when it is not there; `path` may have dots (`realm_access.roles`)."""
     value: Any = claims
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
+    """Roles of ours among those that the claim lists."""
+    value = _claim(claims, path)
     listed = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
     return frozenset(role for role in listed if role in ROLES)
 

@@ -171,5 +171,5 @@ async def test_four_processes_serve_facts_to_each_other_through_kafka(town: Town
 async def test_what_is_missing_is_named_at_once(start: Start) -> None:
     refused = await start("serve", "opportunity")
     assert await refused.ends() != 0
-    for name in ("DATABASE_URL", "LOG_URL", "SECRET", "ISSUER", "JWKS_URL", "FILES_URL"):
+    for name in ("DATABASE_URL", "LOG_URL", "SECRET", "ISSUER", "FILES_URL"):
         assert f"KEYFOLD_{name}" in refused.output

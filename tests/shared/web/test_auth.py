@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from starlette.types import Receive, Scope, Send
 
 from shared.service.http import serve_http
-from shared.web.auth import LEEWAY_SECONDS, RemoteKeys, Verifier
+from shared.web.auth import LEEWAY_SECONDS, RemoteKeys, Verifier, keys_address
 from shared.web.own_issuer import ISSUER, OwnIssuer
 from shared.web.problems import ProblemError
 from tests.shared.web.desk import desk
@@ -74,6 +74,15 @@ async def test_a_good_token_says_who_calls_and_in_which_roles() -> None:
 )
 async def test_roles_are_found_where_the_issuer_puts_them(claim: str, value: dict[str, Any], roles: set[str]) -> None:
     assert (await verifier(claim).verify(signed(**{"roles": None} | value))).roles == roles
+
+
+async def test_another_claim_may_name_the_person() -> None:
+    judge = Verifier(OWN, ISSUER, AUDIENCE, subject_claim="user.login")
+    assert (await judge.verify(signed(user={"login": "mei.li"}, sub="f81d4fae"))).subject == "mei.li"
+    for value in (None, {}, {"login": 7}, {"login": ["mei"]}, {"login": ""}, {"login": "api-key:1"}, "mei"):
+        problem = await refused(signed(user=value), judge)
+        assert problem.code == "bad_token"
+        assert "`user.login`" in problem.detail
 
 
 @pytest.mark.parametrize(
@@ -167,16 +176,25 @@ async def test_a_role_that_is_missing_is_named(database: str) -> None:
 
 
 class Issuer:
-    """Publishes a JWKS document; `asked` counts how often."""
+    """Publishes a JWKS document, and another that says where it is; `asked` counts how often the first was asked for."""
 
     def __init__(self) -> None:
         self.document: Any = {"keys": []}
         self.asked = 0
         self.url = ""
+        self.discovery: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return self.url.removesuffix("/keys")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked += 1
-        body = self.document if isinstance(self.document, bytes) else json.dumps(self.document).encode()
+        document = self.document
+        if scope["path"] == "/.well-known/openid-configuration":
+            document = {"issuer": self.name, "jwks_uri": self.url} | self.discovery
+        else:
+            self.asked += 1
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})
 
@@ -212,7 +230,7 @@ def published(key: Any, kid: str | None) -> dict[str, Any]:
 
 
 def trusting(issuer: Issuer, **more: Any) -> Verifier:
-    return Verifier(RemoteKeys(issuer.url, **more), ISSUER, AUDIENCE)
+    return Verifier(RemoteKeys(ISSUER, issuer.url, **more), ISSUER, AUDIENCE)
 
 
 RSA_KEY = rsa.generate_private_key(65_537, 2_048)
@@ -272,6 +290,29 @@ async def test_keys_are_kept_while_the_issuer_is_down() -> None:
         await judge.verify(signed(kid="one"))
         await go_down()
         assert (await judge.verify(signed(kid="one", sub="li"))).subject == "li"
+
+
+async def test_an_issuer_tells_where_its_keys_are() -> None:
+    async with publishing(published(KEY, "one")) as (issuer, _):
+        judge = Verifier(RemoteKeys(issuer.name), issuer.name, AUDIENCE)
+        assert (await judge.verify(signed(kid="one", iss=issuer.name))).subject == "mei"
+        assert issuer.asked == 1
+
+
+@pytest.mark.parametrize("told", [{"issuer": "https://somebody.invalid"}, {"jwks_uri": 7}, {"jwks_uri": "/keys"}])
+async def test_what_an_issuer_tells_of_itself_must_fit(told: dict[str, Any]) -> None:
+    async with publishing(published(KEY, "one")) as (issuer, _):
+        issuer.discovery = told
+        judge = Verifier(RemoteKeys(issuer.name), issuer.name, AUDIENCE)
+        assert (await refused(signed(kid="one", iss=issuer.name), judge)).code == "issuer_unavailable"
+        assert issuer.asked == 0
+
+
+def test_an_https_issuer_cannot_lead_to_keys_in_the_clear() -> None:
+    told = {"issuer": "https://login.example.test", "jwks_uri": "https://keys.example.test"}
+    assert keys_address(told, told["issuer"]) == told["jwks_uri"]
+    with pytest.raises(ValueError, match="begins with https://"):
+        keys_address(told | {"jwks_uri": "http://keys.example.test"}, told["issuer"])
 
 
 # --- our own issuer
