@@ -15,6 +15,7 @@ from shared.service.loop import watched
 from shared.service.process import stop_on_signals, worker_id
 from shared.service.worker import Worker
 from shared.web.app import make_app, make_worker_app
+from shared.web.rates import limits
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,14 @@ async def run_api(settings: Settings, name: str) -> None:
             await backend.store.check_appends()
         except AppendsRefusedError as refusal:  # reads go on; commands are told the same until it is mended
             log.error("commands are refused", service=name, reason=str(refusal))
-        app = make_app(backend, installation.verifier(backend.figures), draining, root_path=settings.root_path)
+        app = make_app(
+            backend,
+            installation.verifier(backend.figures),
+            draining,
+            root_path=settings.root_path,
+            allowed=limits(settings.rate, settings.rate_burst),
+            origins=settings.allowed_origins,
+        )
         await serve_http(
             app,
             settings.host,
@@ -43,6 +51,7 @@ async def run_api(settings: Settings, name: str) -> None:
             on_ready=lambda address: log.info("ready", service=name, address=address),
             draining=draining,
             unready_seconds=settings.unready_seconds,
+            proxies=settings.proxies,
         )
 
 

@@ -26,6 +26,7 @@ from shared.service.worker import Worker
 from shared.web import problems
 from shared.web.app import make_app
 from shared.web.health import readiness, readiness_response
+from shared.web.rates import limits
 
 
 async def start(settings: Settings, *, demo: bool) -> None:
@@ -65,7 +66,9 @@ async def start(settings: Settings, *, demo: bool) -> None:
 
         app = embedded_app(installation, backends, draining)
         async with watched([backend.figures for backend in backends]):
-            await serve_http(app, settings.host, settings.port, stop, on_ready=ready, draining=draining)
+            await serve_http(
+                app, settings.host, settings.port, stop, on_ready=ready, draining=draining, proxies=settings.proxies
+            )
         for task in told:
             await task
     console.screen.print("Stopped. The data stay for the next start.")
@@ -120,9 +123,11 @@ def embedded_app(installation: Installation, backends: Sequence[Backend], draini
     """One app with a service's app under each prefix."""
     root = FastAPI(title="Keyfold", docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(root)
-    verifier = installation.verifier()
+    verifier, settings = installation.verifier(), installation.settings
     for backend in backends:
-        root.mount(f"/{backend.service.name}", make_app(backend, verifier, draining))
+        allowed = limits(settings.rate, settings.rate_burst)
+        app = make_app(backend, verifier, draining, allowed=allowed, origins=settings.allowed_origins)
+        root.mount(f"/{backend.service.name}", app)
 
     @root.get("/")
     async def index() -> dict[str, object]:

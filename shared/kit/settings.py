@@ -76,6 +76,22 @@ class Settings(BaseSettings):
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="prefix under which a gateway shows an API that runs apart, such as `/opportunity`",
     )
+    proxies: str = Field(
+        default="127.0.0.1",
+        description="addresses and networks, separated by commas, of gateways whose X-Forwarded-For is believed; `*` where"
+        " nobody else reaches the port",
+    )
+    origins: str = Field(
+        default="",
+        description="origins of front ends in browsers that may call from another address, separated by commas, such as"
+        " `https://sales.example.com`",
+    )
+    rate: float = Field(
+        default=100,
+        ge=0,
+        description="requests a second that a process takes from one caller, on average; 0: as many as come",
+    )
+    rate_burst: int = Field(default=400, ge=1, description="of them at once")
     audience: str = Field(default="keyfold", min_length=1, description="audience (`aud`) that tokens must name")
     roles_claim: str = Field(default="roles", min_length=1, description="claim of a token that lists roles")
     subject_claim: str = Field(
@@ -137,6 +153,16 @@ class Settings(BaseSettings):
             parse_file_address(value)
         return value
 
+    @field_validator("origins")
+    @classmethod
+    def _browsers_origins(cls, value: str) -> str:
+        """No `*`: whatever page somebody has open would be a front end of ours."""
+        for one in _parts(value):
+            parts = urlsplit(one)
+            if parts.scheme not in ("http", "https") or not parts.hostname or one != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"{one!r} is no origin: scheme and host, such as https://sales.example.com")
+        return value
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -146,6 +172,10 @@ class Settings(BaseSettings):
     @property
     def calendar(self) -> BusinessCalendar:
         return BusinessCalendar(self.time_zone, self.fiscal_year_start_month, self.week_start)
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        return tuple(_parts(self.origins))
 
     def require(self, *names: str) -> None:
         """Raises SettingsError naming every one of these settings that is not set."""
@@ -164,6 +194,10 @@ def _is_web(address: str) -> bool:
 
 def _missing(name: str) -> str:
     return f"{PREFIX}{name.upper()}: not set: {Settings.model_fields[name].description}"
+
+
+def _parts(listed: str) -> list[str]:
+    return [part.strip() for part in listed.split(",") if part.strip()]
 
 
 def _address(value: SecretStr | None, known: tuple[str, ...]) -> SecretStr | None:

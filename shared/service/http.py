@@ -38,18 +38,22 @@ async def serve_http(
     draining: asyncio.Event,
     unready_seconds: float = 0.0,
     drain_seconds: float = DRAIN_SECONDS,
+    proxies: str = "127.0.0.1",
 ) -> None:
     """Until `stop`; then `draining` is set and for `unready_seconds` everything is still answered, each answer closing its
     connection: time for a gateway to see that it is not ready. Then nothing new is accepted, and requests in flight have
     `drain_seconds` to finish.
 
     `on_ready` is called with the address (`http://127.0.0.1:8080`) when requests are answered; port 0 takes a free one.
-    The app's lifespan is not run: what it needs is open already. Signals are the caller's affair, and so is the event loop
-    (uvloop). Cancelled, it drains all the same; cancelled again, it breaks off. Raises ListenError, PortInUseError.
+    `proxies`: whose X-Forwarded-For is believed. The app's lifespan is not run: what it needs is open already. Signals are the
+    caller's affair, and so is the event loop (uvloop). Cancelled, it drains all the same; cancelled again, it breaks off.
+    Raises ListenError, PortInUseError.
     """
     sockets = listen(host, port)
     try:
-        server = _Server(_config(_closing(app, draining), drain_seconds), lambda: on_ready(_address(host, sockets[0])))
+        server = _Server(
+            _config(_closing(app, draining), drain_seconds, proxies), lambda: on_ready(_address(host, sockets[0]))
+        )
         serving = asyncio.create_task(server.serve(sockets), name="http")
         stopping = asyncio.create_task(stop.wait(), name="http stop")
         try:
@@ -134,7 +138,7 @@ def _address(host: str, listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 
-def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
+def _config(app: ASGIApp, drain_seconds: float, proxies: str) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
@@ -143,6 +147,7 @@ def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
         log_config=None,  # the process has a log already
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=proxies,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(drain_seconds),

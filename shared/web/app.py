@@ -1,9 +1,11 @@
 """The app factory: a service's routes, and everything that all services have in common."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from shared.service.backend import Backend
 from shared.service.definition import Service
@@ -12,7 +14,8 @@ from shared.web import events, health, key_uses, problems
 from shared.web.auth import Verifier
 from shared.web.key_verifier import KeyVerifier
 from shared.web.metrics import Metrics
-from shared.web.middleware import Observe
+from shared.web.middleware import METHODS, Observe
+from shared.web.rates import Limits, limits
 
 VERSION = "0.1.0"
 DESCRIPTION = """{description}
@@ -59,6 +62,15 @@ class ServiceApp(FastAPI):
         return super().openapi()
 
 
+# What a front end in a browser may send and read beside what browsers allow anyway.
+ASKED_BY_HEADER = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Keyfold-Position", "traceparent")
+TOLD_BY_HEADER = (
+    "ETag", "Keyfold-Position", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate",
+    "Content-Disposition", "Idempotency-Replayed", "traceparent",
+)  # fmt: skip
+PREFLIGHT_SECONDS = 3_600
+
+
 def _schema(model: type[problems.Problem | problems.Fault]) -> dict[str, Any]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
@@ -93,15 +105,37 @@ def describe(service: Service, *, root_path: str = "") -> FastAPI:
     return app
 
 
-def make_app(backend: Backend, verifier: Verifier, draining: asyncio.Event, *, root_path: str = "") -> FastAPI:
-    """`draining`: set when the process is about to stop, so that it is taken out of rotation first."""
+UNLIMITED = limits(0, 1)
+
+
+def make_app(
+    backend: Backend,
+    verifier: Verifier,
+    draining: asyncio.Event,
+    *,
+    root_path: str = "",
+    allowed: Limits = UNLIMITED,
+    origins: Sequence[str] = (),
+) -> FastAPI:
+    """`draining`: set when the process is about to stop, so that it is taken out of rotation first. `origins`: of front ends in
+    browsers that may call from another address."""
     app = describe(backend.service, root_path=root_path)
     app.state.backend = backend
     app.state.verifier = verifier
     app.state.key_verifier = KeyVerifier(backend)
     app.state.draining = draining
+    app.state.limits = allowed
     app.state.metrics = Metrics(backend.figures)
     app.add_middleware(Observe, service=backend.service.name, metrics=app.state.metrics, tracing=backend.tracing)
+    if origins:  # around everything else, so that a browser may read refusals too
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=METHODS,
+            allow_headers=ASKED_BY_HEADER,
+            expose_headers=TOLD_BY_HEADER,
+            max_age=PREFLIGHT_SECONDS,
+        )
     return app
 
 

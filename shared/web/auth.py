@@ -18,6 +18,7 @@ from shared.kit.api_key import PREFIX, SUBJECT_PREFIX
 from shared.kit.figures import Figures
 from shared.kit.permissions import ROLES, scope_for
 from shared.web.problems import Fault, ProblemError, unavailable
+from shared.web.rates import Limits
 
 SEE_EVERYTHING = frozenset({"executive", "finance", "operations", "integration"})
 ALGORITHMS = (
@@ -36,6 +37,7 @@ REFETCH_SECONDS = 5.0  # an unknown key id asks for the keys again, but not at e
 RETRY_SECONDS = 1.0  # after a failure: requests must not queue up behind an issuer that is away
 KEEP_KEYS_SECONDS = 600.0  # also how long a withdrawn key may go on being trusted
 MOST_REMEMBERED = 10_000
+WERE_GOOD = ("token_expired", "key_expired", "key_rotated", "key_revoked")  # no guesses: only who had it can send it
 
 log = structlog.get_logger(__name__)
 
@@ -255,15 +257,23 @@ class BearerToken(SecurityBase):
     scheme_name = "HTTPBearer"
 
     async def __call__(self, request: Request) -> Caller:
-        """Raises ProblemError 401 without a valid token or API key, 403 for a key that has no scope for such a request."""
+        """Raises ProblemError 401 without a valid token or API key, 403 for a key that has no scope for such a request, 429 for
+        a request too many."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise unauthorised("no_token", "send `Authorization: Bearer <token or API key>`")
         state = request.app.state
         verifier: VerifiesToken = state.key_verifier if token.startswith(PREFIX) else state.verifier
-        found = await verifier.verify(token)
+        limits: Limits = state.limits
+        try:
+            found = await verifier.verify(token)
+        except ProblemError as problem:
+            if problem.status == 401 and problem.code not in WERE_GOOD:
+                limits.failure(request.client.host if request.client else "")
+            raise
         request.state.subject = found.subject
+        limits.request(found.subject)
         if found.scopes is not None:
             _check_scope(found.scopes, scope_for(state.backend.service.name, request.method))
         return found

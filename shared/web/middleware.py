@@ -12,11 +12,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.kit.trace import continued
 from shared.kit.tracing import OFF, Span, SpanKind, Tracing
 from shared.web.metrics import Metrics
-from shared.web.problems import BodyTooLargeError, answer_to, respond, unavailable
+from shared.web.problems import BodyTooLargeError, BodyTooSlowError, ProblemError, answer_to, respond, unavailable
 
 LARGEST_BODY = 1024 * 1024
 LARGEST_TABLE = 4 * 1024 * 1024  # of a CSV file
 LONGEST_NUMBER = 18  # digits
+LARGEST_HEADERS = 64 * 1024  # bytes of all of them
+LONGEST_ADDRESS = 16 * 1024  # bytes of path and query
+SLOWEST_BODY = 64 * 1024  # bytes a second: who sends more slowly holds a request for nothing
+BODY_SECONDS = 20.0  # beyond that
+SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))  # answers hold people's data
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 QUIET = ("/healthz", "/readyz", "/metrics")
 STOPPING = "this process stops before the answer was there; a command may have been carried out: repeat it with its Idempotency-Key"
@@ -24,16 +29,29 @@ STOPPING = "this process stops before the answer was there; a command may have b
 log = structlog.get_logger("keyfold.http")
 
 
+def seconds_for(limit: int) -> float:
+    """How long a body of at most `limit` bytes may take to arrive."""
+    return BODY_SECONDS + limit / SLOWEST_BODY
+
+
 class Observe:
     """Answers every error, so that what is counted and logged is what the caller got. Neither the body, nor headers, nor the
     query are logged: they hold people's data and secrets.
     """
 
-    def __init__(self, app: ASGIApp, service: str, metrics: Metrics, tracing: Tracing = OFF) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: str,
+        metrics: Metrics,
+        tracing: Tracing = OFF,
+        patience: Callable[[int], float] = seconds_for,
+    ) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
         self._tracing = tracing
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,12 +74,16 @@ class Observe:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                message["headers"] = [*message.get("headers", ()), (b"traceparent", trace.traceparent.encode())]
+                had = [*message.get("headers", ())]
+                names = {name for name, _ in had}
+                ours = ((b"traceparent", trace.traceparent.encode()), *(one for one in SAFE if one[0] not in names))
+                message["headers"] = [*had, *ours]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id, span_id=trace.span_id):
             try:
-                await self._app(scope, _limited(receive, headers, state), answer)
+                _check_size(scope)
+                await self._app(scope, _limited(receive, headers, state, self._patience), answer)
             except Exception as error:
                 if begun:  # half an answer is on its way: the server has to cut the connection
                     log.error("answer broken off", service=self._service, error=type(error).__name__)
@@ -106,21 +128,42 @@ class Observe:
         )
 
 
+def _check_size(scope: Scope) -> None:
+    """Raises ProblemError 414, 431. The server itself takes any."""
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_ADDRESS:
+        raise ProblemError(414, "address_too_long", f"path and query may have {LONGEST_ADDRESS} bytes")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEADERS:
+        raise ProblemError(431, "headers_too_large", f"all headers together may have {LARGEST_HEADERS} bytes")
+
+
 def _limited(
-    receive: Receive, headers: dict[bytes, bytes], state: MutableMapping[str, Any]
+    receive: Receive,
+    headers: dict[bytes, bytes],
+    state: MutableMapping[str, Any],
+    patience: Callable[[int], float],
 ) -> Callable[[], Awaitable[Message]]:
-    """`state` may come to hold another limit, as `largest_body`, before the body is read."""
+    """`state` may come to hold another limit, as `largest_body`, before the body is read. A body has as long as a slow line
+    needs for the largest one; waiting for the caller to go away, which the framework does afterwards, has no end."""
     usual = LARGEST_TABLE if headers.get(b"content-type", b"").startswith(b"text/csv") else LARGEST_BODY
     declared = headers.get(b"content-length", b"0")
-    read = 0
+    read, whole, deadline = 0, False, 0.0
 
     async def limited() -> Message:
-        nonlocal read
+        nonlocal read, whole, deadline
         limit: int = state.get("largest_body", usual)
         if declared.isdigit() and (len(declared) > LONGEST_NUMBER or int(declared) > limit):
             raise BodyTooLargeError(limit)
-        message = await receive()
+        if whole:
+            return await receive()
+        loop = asyncio.get_running_loop()
+        deadline = deadline or loop.time() + patience(limit)
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlowError from None
         read += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if read > limit:
             raise BodyTooLargeError(limit)
         return message

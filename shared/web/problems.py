@@ -93,6 +93,13 @@ class BodyTooLargeError(HTTPException):
         super().__init__(413, f"the body is larger than {limit} bytes; send it in several requests")
 
 
+class BodyTooSlowError(HTTPException):
+    """Raised where a body is read that does not arrive in time."""
+
+    def __init__(self) -> None:
+        super().__init__(408, "the body did not arrive in time; nothing was done", {"Connection": "close"})
+
+
 def respond(request: Request, problem: ProblemError) -> Response:
     request.state.problem = problem.code
     told = tell(problem, request.url.path, getattr(request.state, "trace_id", None))

@@ -41,7 +41,7 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(host: str = "127.0.0.1", **options: float) -> AsyncIterator[tuple[Serving, Any]]:
+async def serving(host: str = "127.0.0.1", **options: Any) -> AsyncIterator[tuple[Serving, Any]]:
     it = Serving(App())
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     tell: Callable[[str], None] = ready.set_result
