@@ -1,7 +1,7 @@
 """The phases of `scaling` in a docker compose project that runs: `python -m bench.composed PROJECT`, in the folder of its file.
 
 KEYFOLD_TOKEN: of a role that may write; POSTGRES_PASSWORD. Containers must be reachable by their addresses, as on a Linux machine
-with the engine on it, and GATEWAY_REQUESTS_PER_10S must leave room for the load. Prints the table.
+with the engine on it; GATEWAY_REQUESTS_PER_10S must leave room for the load, and KEYFOLD_RATE be 0. Prints the table.
 """
 
 import asyncio

@@ -147,7 +147,8 @@ async def keyfold(*arguments: str, says: str, **environment: str) -> AsyncIterat
         KEYFOLD,
         *arguments,
         cwd=ROOT,
-        env=_clean() | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | environment,
+        # one caller makes all of the load
+        env=_clean() | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1", "KEYFOLD_RATE": "0"} | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

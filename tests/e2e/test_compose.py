@@ -101,6 +101,7 @@ def compose(issuer: OwnIssuer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         **{name: uuid4().hex for name in SECRETS},
         "KEYFOLD_SECRET": uuid4().hex,
         "KEYFOLD_ISSUER": ISSUER,
+        "KEYFOLD_RATE": "0",
         "KEYFOLD_JWKS_URL": "http://issuer-keys:8000/jwks.json",
         "ISSUER_KEYS": str(keys),
         "KEYFOLD_PORT": str(port),

@@ -149,6 +149,7 @@ def settings_of(server: Server, jwks_url: str, folder: Path) -> dict[str, str]:
         "KEYFOLD_DATABASE_URL": server.dsn,
         "KEYFOLD_LOG_URL": server.database("keyfold_log"),
         "KEYFOLD_SECRET": "a secret of these tests only",
+        "KEYFOLD_RATE": "0",
         "KEYFOLD_ISSUER": ISSUER,
         "KEYFOLD_JWKS_URL": jwks_url,
         "KEYFOLD_DATA": str(folder / "data"),
