@@ -82,9 +82,12 @@ def _objections(report: RebuildReport, *, keep: bool) -> list[str]:
     elif not keep and report.comparison is not None and not report.comparison.equal:
         said.append(_differing(report))
     if report.parked:
-        events = "1 event" if report.parked == 1 else f"{report.parked} events"
-        said.append(f"{events} could not be folded or waited behind such a one, and were parked")
+        said.append(f"{_events(report.parked)} could not be folded or waited behind such a one, and were parked")
     return said
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"
 
 
 def _differing(report: RebuildReport) -> str:
@@ -208,9 +211,18 @@ async def replay_parked(settings: Settings, name: str, projection: str, stream: 
             raise console.CommandError(
                 f"{projection}: {stream} still cannot be taken, and stays parked. {failure}"
             ) from error
+        left = await parked.parked_events(backend.engine, projection, stream)
     if not count:
-        raise _not_parked(projection, stream)
-    console.screen.print(f"{projection}: {count} events of {stream} replayed")
+        raise _passed_over(projection, stream, left) if left else _not_parked(projection, stream)
+    console.screen.print(f"{projection}: {_events(count)} of {stream} replayed")
+
+
+def _passed_over(projection: str, stream: str, left: Sequence[parked.ParkedEvent]) -> console.CommandError:
+    where = ", ".join(f"{number} ({state})" for number, state in sorted({(one.generation, one.state) for one in left}))
+    return console.CommandError(
+        f"{projection}: {stream} is parked only in generation {where}, which has other tables than this code, so there is "
+        "nothing to replay; an old generation is dropped when nobody needs it, a live one wants `keyfold rebuild`"
+    )
 
 
 async def drop_parked(

@@ -4,7 +4,7 @@ Tables that were changed in code are a new generation. During a deploy each proc
 it knows: the former release reads and follows the old one until that is dropped. A worker drops it when nobody needs it any more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import and_, delete, func, insert, select, text, update
@@ -97,6 +97,13 @@ async def followed(connection: AsyncConnection, projection: Projection) -> dict[
         )
     )
     return {row.generation: row.state == "live" for row in rows}
+
+
+async def of_shape(connection: AsyncConnection, projection: Projection) -> Collection[int]:
+    """All generations with the tables that this code has, one that is being built too."""
+    made = tables.generation.c
+    found = select(made.generation).where(made.projection == projection.name, made.shape == projection.shape)
+    return set(await connection.scalars(found))
 
 
 async def still_there(connection: AsyncConnection, name: str, generation: int) -> bool:

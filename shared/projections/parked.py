@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.log.cloudevents import decode_record
 from shared.log.port import LogRecord
-from shared.projections import tables
+from shared.projections import generations, tables
 from shared.projections.definition import Projection
 from shared.projections.folding import fold
-from shared.projections.generations import schema_of
 from shared.projections.reactors import ReactSink
 
 
@@ -126,14 +125,17 @@ def _state(parked: Table) -> ColumnElement[str]:
 
 async def replay(engine: AsyncEngine, reader: Projection | ReactSink, stream_id: str) -> int:
     """Give a parked stream's events to the reader again, in order, all or none; how many. Raises what the fold or the handler
-    raises; then nothing has changed.
+    raises; then nothing has changed. Generations with other tables than this code has are passed over.
     """
     async with engine.begin() as connection:
         rows = await _locked(connection, reader.name, stream_id)
+        if isinstance(reader, Projection):
+            ours = await generations.of_shape(connection, reader)
+            rows = [row for row in rows if row.generation in ours]
         for generation in sorted({row.generation for row in rows}):
             envelopes = [decode_record(_record(row))[0] for row in rows if row.generation == generation]
             if isinstance(reader, Projection):
-                await fold(connection, reader, schema_of(reader, generation), envelopes)
+                await fold(connection, reader, generations.schema_of(reader, generation), envelopes)
             else:
                 await reader.react(connection, envelopes)
         await _forget(connection, rows)

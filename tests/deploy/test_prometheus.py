@@ -60,6 +60,7 @@ def test_each_rule_tells_how_bad_what_and_what_to_do() -> None:
         assert rule["for"], rule["alert"]
         assert rule["annotations"]["summary"], rule["alert"]
         assert re.fullmatch(r"deploy/runbooks/[a-z-]+\.md", rule["annotations"]["runbook"]), rule["alert"]
+        assert (ROOT / rule["annotations"]["runbook"]).is_file(), rule["alert"]
 
 
 def test_thresholds_are_those_of_keyfold_lag() -> None:

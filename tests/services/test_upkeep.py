@@ -142,6 +142,24 @@ async def test_a_replay_that_fails_again_is_told_with_its_place(house: House) ->
         await upkeep.replay_parked(house.settings, house.name, "visit_list", "visit-a")
 
 
+async def test_a_generation_with_other_tables_does_not_hold_up_a_replay(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await house.fold(*BAD)
+    await house.run("UPDATE projection.generation SET shape = 'other'")
+    assert await house.rebuild(accept=True) is True
+    replay = partial(upkeep.replay_parked, house.settings, house.name, "visit_list", "visit-a")
+    with pytest.raises(CommandError, match="still cannot be taken"):  # in the new one, which has these tables
+        await replay()
+    await upkeep.drop_parked(house.settings, house.name, "visit_list", "visit-a", 2, "typing error", "zhao")
+    capsys.readouterr()
+    await replay()
+    assert capsys.readouterr().out == "visit_list: 1 event of visit-a replayed\n"
+    with pytest.raises(CommandError, match=r"visit-a is parked only in generation 1 \(old\), which has other tables"):
+        await replay()
+    assert [(row["visit_id"], row["minutes"]) for row in await house.spine.rows(visit_list, visit)] == [("a", 5)]
+
+
 async def test_what_is_not_parked_and_who_is_not_there_is_said(house: House) -> None:
     for command in (upkeep.replay_parked, partial(upkeep.show_parked, json=False)):
         with pytest.raises(CommandError, match="visit_list: visit-z is not parked"):
