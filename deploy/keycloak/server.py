@@ -9,6 +9,7 @@ library only.
 """
 
 import argparse
+import fcntl
 import http.client
 import os
 import secrets
@@ -64,6 +65,16 @@ def fetch(cache_dir: Path | None = None) -> Path:
     cache = cache_dir or default_cache()
     if _complete(cache):
         return cache
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    # One process fetches, the others wait for it: the build alone takes half a minute of all cores.
+    with cache.with_name(f"{cache.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _complete(cache):
+            _fetch(cache)
+    return cache
+
+
+def _fetch(cache: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise KeycloakUnavailable("mvn (Apache Maven) is needed to fetch Keycloak")
@@ -81,14 +92,9 @@ def fetch(cache_dir: Path | None = None) -> Path:
         home = partial / f"keycloak-{VERSION}"
         _run(["bash", str(home / "bin" / "kc.sh"), "build", "--db=dev-mem", f"--features-disabled={UNUSED}"], home)
         (home / "built").touch()
-        try:
-            home.rename(cache)
-        except OSError:
-            if not _complete(cache):  # else another process was faster, with the same distribution
-                raise
+        home.rename(cache)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return cache
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ TOGETHER = (("files_key", "files_secret"),)
 """Settings of which one is nothing without the other."""
 NEEDED_BY = (("issuer", "jwks_url"),)
 """Settings of which the first does without the second, but not the other way round."""
-_TESTS = ("FAULTS_BOOK", "KAFKA", "REQUIRE_KAFKA", "S3", "S3_KEY", "S3_SECRET", "SEED", "SOAK")
+_TESTS = ("FAULTS_BOOK", "KAFKA", "REQUIRE_ISSUER", "REQUIRE_KAFKA", "S3", "S3_KEY", "S3_SECRET", "SEED", "SOAK")
 _COMPOSE = ("BACKUP_IMAGE", "COMPOSE", "EXPORT", "FRONT_END", "IMAGE", "INTEGRATION_SECRET")
 OTHERS = frozenset(f"{PREFIX}{name}" for name in (*_TESTS, *_COMPOSE))
 """Variables with our prefix that are not for a process of Keyfold, and may be set where one is started."""

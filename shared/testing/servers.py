@@ -1,9 +1,10 @@
-"""Real servers for tests, as pytest fixtures: `postgres`, `database`, `databases`, `kafka`, `kafka_broker`.
+"""Real servers for tests, as pytest fixtures: `postgres`, `database`, `databases`, `kafka`, `kafka_broker`, `issuer`.
 
 PostgreSQL: KEYFOLD_DATABASE_URL if set, else a server of the test session's own.
 Kafka: KEYFOLD_KAFKA if set · Docker, if its daemon answers · a broker started from the official jars, if java
 and mvn are here · otherwise the tests are skipped, said loudly at the end; with KEYFOLD_REQUIRE_KAFKA=1 they
 fail.
+Issuer: a Keycloak of Maven Central, if java and mvn are here · otherwise the same, with KEYFOLD_REQUIRE_ISSUER=1.
 """
 
 import gc
@@ -28,6 +29,7 @@ import pytest_asyncio
 from shared.kit.postgres_server import start_postgres
 
 BROKER_FILE = Path(__file__).parents[2] / "deploy" / "kafka" / "broker.py"
+ISSUER_FILE = Path(__file__).parents[2] / "deploy" / "keycloak" / "server.py"
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"  # testcontainers starts the broker by a script of this image
 KAFKA_ENVIRONMENT = {
     "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
@@ -41,6 +43,10 @@ Databases = Callable[[str], Awaitable[str]]
 
 class NoKafka(Exception):
     """There is no broker by this way; the message says why."""
+
+
+class NoIssuer(Exception):
+    """Keycloak cannot be started; the message says why."""
 
 
 # --- PostgreSQL
@@ -197,13 +203,16 @@ def _local_broker(folder: Path) -> Any:
 
 
 def _broker_module() -> ModuleType:
-    """deploy/kafka/broker.py is a script beside the packages, there only in a checkout."""
-    name = "keyfold_kafka_broker"
+    return _script("keyfold_kafka_broker", BROKER_FILE, NoKafka)
+
+
+def _script(name: str, file: Path, missing: type[Exception]) -> ModuleType:
+    """A script of deploy/, beside the packages and there only in a checkout."""
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, BROKER_FILE)
-    if spec is None or spec.loader is None or not BROKER_FILE.exists():
-        raise NoKafka(f"{BROKER_FILE} is not there")
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.exists():
+        raise missing(f"{file} is not there")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules[name] = module
@@ -212,6 +221,47 @@ def _broker_module() -> ModuleType:
 
 def _short(problem: Exception) -> str:
     return " ".join(str(problem).split())[:300] or type(problem).__name__
+
+
+# --- issuer
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Any]:
+    """A running `Keycloak` of deploy/keycloak. One test module asks for it, so that no two processes start one each."""
+    folder = Path(tempfile.mkdtemp(prefix="keyfold-issuer-"))
+    server, reason = None, ""
+    try:
+        server = _started_issuer(folder)
+    except NoIssuer as problem:
+        reason = str(problem)
+    try:
+        if server is None:
+            _no_issuer(reason)
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started_issuer(folder: Path) -> Any:
+    module = _script("keyfold_keycloak_server", ISSUER_FILE, NoIssuer)
+    if missing := module.missing_tools():
+        raise NoIssuer(f"{' and '.join(missing)} not found")
+    try:
+        server = module.Keycloak(folder, module.fetch())
+        server.start()
+    except module.KeycloakUnavailable as problem:
+        raise NoIssuer(_short(problem)) from problem
+    return server
+
+
+def _no_issuer(reason: str) -> NoReturn:
+    text = f"no issuer ({reason})"
+    if os.environ.get("KEYFOLD_REQUIRE_ISSUER") == "1":
+        pytest.fail(f"{text}, and KEYFOLD_REQUIRE_ISSUER=1 forbids to go without", pytrace=False)
+    pytest.skip(text)
 
 
 # --- said at the end of the run
@@ -226,12 +276,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.stats.get("skipped", [])
-    skipped = [report for report in reports if "no Kafka broker" in str(report.longrepr)]
-    if skipped:
-        terminalreporter.section("NOT TESTED: KAFKA", sep="!", red=True, bold=True)
-        reason = _reason(skipped[0].longrepr)
-        terminalreporter.line(f"{len(skipped)} skipped: {reason}")
-        terminalreporter.line("Install java 17 and mvn, start Docker, or name a broker in KEYFOLD_KAFKA.")
+    for what, words, remedy in (
+        ("KAFKA", "no Kafka broker", "Install java 17 and mvn, start Docker, or name a broker in KEYFOLD_KAFKA."),
+        ("ISSUER", "no issuer", "Install java 17 and mvn."),
+    ):
+        skipped = [report for report in reports if words in str(report.longrepr)]
+        if skipped:
+            terminalreporter.section(f"NOT TESTED: {what}", sep="!", red=True, bold=True)
+            reason = _reason(skipped[0].longrepr)
+            terminalreporter.line(f"{len(skipped)} skipped: {reason}")
+            terminalreporter.line(remedy)
 
 
 def _reason(outcome: object) -> str:

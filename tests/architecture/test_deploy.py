@@ -123,6 +123,11 @@ def test_the_broker_is_that_of_the_tests() -> None:
     assert PARTS["kafka"]["image"] == f"apache/kafka:{version}"
 
 
+def test_the_issuer_is_that_of_the_tests() -> None:
+    version = runpy.run_path(str(ROOT / "deploy" / "keycloak" / "server.py"))["VERSION"]
+    assert PARTS["keycloak"]["image"] == f"quay.io/keycloak/keycloak:{version}"
+
+
 def test_the_image_has_the_locked_packages_and_no_others() -> None:
     def pins(file: str) -> dict[str, str]:
         text = (ROOT / file).read_text(encoding="utf-8")
