@@ -54,3 +54,26 @@ def test_the_import_rules_name_every_service() -> None:
 
 def test_the_command_line_knows_every_service() -> None:
     assert [name.value for name in Name] == list(SERVICES)
+
+
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+
+
+def _shape(text: str) -> dict[str, object]:
+    """What both languages must have alike: headings, code, what tables speak of, links."""
+    code = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+    prose = code.sub("", text)
+    return {
+        "headings": [len(level) for level in re.findall(r"^(#+) ", prose, re.MULTILINE)],
+        "code": code.findall(text),
+        "variables": re.findall(r"^\| `(KEYFOLD_\w+)`", prose, re.MULTILINE),
+        "rows": len(re.findall(r"^\|", prose, re.MULTILINE)),
+        "links": sorted(link for link in set(re.findall(r"\]\(([^)#]+)\)", prose)) if not link.startswith("README")),
+    }
+
+
+def test_the_chinese_readme_says_as_much() -> None:
+    chinese, english = _shape(CHINESE), _shape(README)
+    assert chinese.keys() == english.keys()
+    for what, found in english.items():
+        assert chinese[what] == found, what
