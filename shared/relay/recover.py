@@ -1,6 +1,6 @@
 """Bring back from the log what a restored or failed-over store has lost: same events, same positions, same ids."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,12 +10,13 @@ import orjson
 from shared.contracts.event import Contract, Envelope
 from shared.eventstore.types import CommandRecord
 from shared.log.cloudevents import BadRecordError, decode_record
-from shared.log.port import Log
+from shared.log.port import Log, LogConsumer, LogRecord, LogUnavailableError
 from shared.relay.given import decode_command
 from shared.relay.lease import open_lease_session, try_lease
 
 BATCH = 2_000
 FETCH_SECONDS = 10.0
+FETCHES = 6  # in a row that give nothing, before the log is taken to be away
 LOST_TYPE = "keyfold.position_lost"
 NAMED_POSITIONS = 20
 
@@ -88,7 +89,7 @@ async def recover(dsn: str, log: Log, contract: Contract, *, accept_loss: bool =
     """Append to the store what the log has beyond its head, in one transaction. The service must be stopped.
 
     Raises RecoveryRefusedError when its relay runs, when store and log hold different events at one position, or, unless
-    `accept_loss`, when an event between those of the log is missing.
+    `accept_loss`, when an event between those of the log is missing; LogUnavailableError when the log could not be read to its end.
     """
     session = await open_lease_session(dsn)
     try:
@@ -115,13 +116,17 @@ async def _all_events(log: Log, topic: str) -> AsyncIterator[list[Event]]:
     if first := {partition: held for partition, (held, _) in bounds.items() if held}:
         raise RecoveryRefusedError(f"the log no longer has its beginning: partition → first offset {first}")
     ahead = {(topic, partition): after for partition, (_, after) in bounds.items() if after}
+    for where in list(ahead):  # markers of transactions may follow the last record, and nobody is ever given these
+        last = await log.last_record(*where)
+        if last is None:
+            del ahead[where]
+        else:
+            ahead[where] = last.offset + 1
     consumer = await log.consumer()
     try:
         await consumer.assign(dict.fromkeys(ahead, 0))
         while ahead:
-            records = await consumer.fetch(BATCH, FETCH_SECONDS)
-            if not records:
-                break  # what is left are markers of transactions; a gap would be noticed by position
+            records = await _fetch(consumer, ahead)
             for record in records:
                 if record.offset + 1 >= ahead.get((topic, record.partition), 0):
                     ahead.pop((topic, record.partition), None)
@@ -133,6 +138,18 @@ async def _all_events(log: Log, topic: str) -> AsyncIterator[list[Event]]:
                 raise RecoveryRefusedError(f"somebody else writes to {topic}: {problem}") from problem
     finally:
         await consumer.close()
+
+
+async def _fetch(consumer: LogConsumer, ahead: Mapping[tuple[str, int], int]) -> list[LogRecord]:
+    """Never empty: what was not read must not be taken for what was never published. `ahead`: where there is more to come."""
+    for _ in range(FETCHES):
+        if records := await consumer.fetch(BATCH, FETCH_SECONDS):
+            return records
+    missing = ", ".join(f"{topic}/{partition}" for topic, partition in ahead)
+    raise LogUnavailableError(
+        f"the log gave nothing in {FETCHES} × {FETCH_SECONDS:.0f} s and is not read to its end ({missing}); "
+        "nothing was changed: recover again when it answers"
+    )
 
 
 async def _check_known(session: "asyncpg.Connection[Any]", envelopes: Sequence[Envelope]) -> None:

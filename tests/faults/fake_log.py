@@ -193,3 +193,26 @@ class FallingSilent(FakeLog):
     async def consumer(self) -> LogConsumer:
         self.silent = True
         return FakeConsumer(FakeLog(self.seed, records={where: [] for where in self.records}))
+
+
+class Hesitant(FakeLog):
+    """A slow broker: `empty` fetches of each consumer give nothing after their time is over, from the second on."""
+
+    empty = 2
+
+    async def consumer(self) -> LogConsumer:
+        return HesitantConsumer(self, self.empty)
+
+
+class HesitantConsumer(FakeConsumer):
+    def __init__(self, log: FakeLog, empty: int) -> None:
+        super().__init__(log)
+        self._empty = empty
+        self._fetches = 0
+
+    async def fetch(self, max_records: int, timeout: float) -> list[LogRecord]:
+        self._fetches += 1
+        if 2 <= self._fetches < 2 + self._empty:
+            await asyncio.sleep(0)
+            return []
+        return await super().fetch(max_records, timeout)

@@ -9,10 +9,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from shared.eventstore.commands import Commands, IdempotencyMismatchError
 from shared.kit.clock import FixedClock
 from shared.log.open import open_log
-from shared.log.port import NewRecord
+from shared.log.port import LogUnavailableError, NewRecord
 from shared.relay.partition import partition_of
 from shared.relay.recover import LOST_TYPE, RecoveryRefusedError, recover
 from shared.relay.republish import republish
+from tests.faults.fake_log import FallingSilent, Hesitant
 from tests.shared.eventstore.bank import BANK, NOW, context, pay_in
 from tests.shared.relay.house import House, until
 
@@ -148,6 +149,29 @@ async def test_events_that_were_never_published_are_named_and_need_consent(house
     assert [each.position for each in envelopes if each.type_name == LOST_TYPE] == [15, 17]
     moments = [each.recorded_at for each in envelopes]
     assert moments == sorted(moments)
+
+
+async def test_a_slow_log_is_read_to_its_end(house: House) -> None:
+    log = Hesitant(1)
+    await log.create_topic(BANK.topic)
+    there = House(house.dsn, house.store, log)
+    await there.append(40)
+    await there.publish_all()
+    await there.restore(12)
+    report = await recover(there.dsn, log, BANK)
+    assert (report.recovered, report.read) == (28, 40)
+
+
+async def test_what_could_not_be_read_is_not_called_lost(house: House) -> None:
+    log = FallingSilent(1)
+    await log.create_topic(BANK.topic)
+    there = House(house.dsn, house.store, log)
+    await there.append(20)
+    await there.publish_all()
+    await there.restore(12)
+    with pytest.raises(LogUnavailableError, match="is not read to its end"):
+        await recover(there.dsn, log, BANK, accept_loss=True)
+    assert await there.store.head() == 12
 
 
 async def test_two_histories_are_not_mixed(house: House) -> None:
