@@ -202,12 +202,28 @@ def _parts(listed: str) -> list[str]:
 
 def _address(value: SecretStr | None, known: tuple[str, ...]) -> SecretStr | None:
     if value is not None:
-        parts = urlsplit(value.get_secret_value())
+        parts = None
+        try:
+            parts = urlsplit(value.get_secret_value())
+            # what stands before a slash in a password would be taken for host and port; of several hosts each has its own
+            readable = all(_names_a_host(f"//{one}") for one in parts.netloc.rpartition("@")[2].split(","))
+        except ValueError:  # whose message has the value
+            readable = False
+        if parts is None or not readable:
+            raise ValueError(
+                "host and port cannot be read; in a password write / as %2F, @ as %40, : as %3A, ? as %3F, # as %23, % as %25"
+            )
         if parts.scheme not in known or not parts.netloc:
             raise ValueError(
                 f"an address begins with one of {', '.join(f'{one}://' for one in known)} and names a host"
             )
     return value
+
+
+def _names_a_host(address: str) -> bool:
+    """Raises ValueError for a port that is none."""
+    parts = urlsplit(address)
+    return parts.port is None or bool(parts.hostname)
 
 
 def load_settings(*needed: str) -> Settings:

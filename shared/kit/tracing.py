@@ -23,6 +23,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 from prometheus_client import Counter
 
 from shared.kit.figures import Figures
+from shared.kit.settings import SettingsError
 from shared.kit.trace import Trace, parse_traceparent
 
 Attributes: TypeAlias = Mapping[str, str | int | float | bool]
@@ -149,7 +150,7 @@ def _parent(traceparent: str | None) -> Context:
 @asynccontextmanager
 async def opened_tracing(name: str) -> AsyncIterator[Tracing]:
     """Of a process called `name` (OTEL_SERVICE_NAME goes before it); on when the environment names a collector. On leaving, what
-    waits is sent, for three seconds at most.
+    waits is sent, for three seconds at most. Raises SettingsError.
     """
     if not any(os.environ.get(variable) for variable in ENDPOINTS) or _disabled():
         yield OFF
@@ -161,7 +162,15 @@ async def opened_tracing(name: str) -> AsyncIterator[Tracing]:
     named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     provider = TracerProvider(resource=Resource.create({} if named else {"service.name": name}), shutdown_on_exit=False)
     tracing = Tracing(provider.get_tracer("keyfold"))
-    provider.add_span_processor(BoundedProcessor(OTLPSpanExporter(), tracing.drop))
+    try:
+        processor = BoundedProcessor(OTLPSpanExporter(), tracing.drop)
+    except SettingsError:
+        raise
+    except (
+        ValueError
+    ) as fault:  # the libraries read their variables themselves, and say of some only that they are wrong
+        raise SettingsError(f"a variable of OpenTelemetry (OTEL_…) is wrong: {fault}") from fault
+    provider.add_span_processor(processor)
     try:
         yield tracing
     finally:
@@ -175,13 +184,21 @@ def _disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
 
 
+def _room() -> int:
+    """Spans that may wait. Raises SettingsError."""
+    text = os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or str(QUEUE)
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"{OTEL_BSP_MAX_QUEUE_SIZE}: {text!r} is no number of spans, 1 or more")
+    return int(text)
+
+
 class BoundedProcessor(BatchSpanProcessor):
     """Sends in a thread of its own. What does not fit into the queue, and what the collector does not take, is dropped,
     counted, and told once, until the next is sent.
     """
 
     def __init__(self, exporter: SpanExporter, drop: Callable[[int], None]) -> None:
-        self._room = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or QUEUE)
+        self._room = _room()
         self._waiting = 0
         self._told = False
         self._lock = threading.Lock()

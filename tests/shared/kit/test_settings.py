@@ -65,6 +65,23 @@ def test_a_faulty_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: 
     assert f"{PREFIX}{name}" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "LOG_URL"])
+@pytest.mark.parametrize(
+    "rest", ["hunter2/x@127.0.0.1/db", "hunter2#x@127.0.0.1/db", "[hunter2@db/db", "x@db:hunter2/db"]
+)
+def test_an_address_that_cannot_be_read_is_told_without_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, rest: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^{PREFIX}{name}: host and port cannot be read") as refused:
+        loaded(monkeypatch, **{name: f"postgresql://u:{rest}"})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["postgresql://u:a%2Fb@one:5432,two/db", "postgresql://u@[::1]:5432/db"])
+def test_an_address_with_several_hosts_or_escapes_is_taken(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert loaded(monkeypatch, DATABASE_URL=address).database_url is not None
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, **COMPLETE)
     for shown in (repr(settings), str(settings), settings.model_dump_json()):

@@ -14,6 +14,7 @@ import pytest
 from shared.contracts.event import Recorded
 from shared.eventstore.commands import CommandContext, Item, Work
 from shared.eventstore.types import JsonObject
+from shared.kit.settings import SettingsError
 from shared.kit.tracing import OFF, Tracing, opened_tracing
 from shared.projections.reactors import Reaction, Reactor
 from shared.service.backend import Backend
@@ -149,6 +150,17 @@ async def test_a_collector_that_is_away_costs_spans_and_nothing_else(
     [dropped] = [line for line in text.splitlines() if line.startswith("keyfold_trace_spans_dropped_total")]
     assert float(dropped.rsplit(" ", 1)[1]) > 20
     assert capsys.readouterr().out.count("spans are dropped") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("OTEL_BSP_MAX_QUEUE_SIZE", "abc"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9999")]
+)
+async def test_a_variable_that_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match="OTEL_"):
+        async with opened_tracing("desk"):
+            pass
 
 
 async def test_it_is_off_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
