@@ -68,6 +68,14 @@ def test_every_container_is_confined_and_can_be_scaled(name: str) -> None:
     assert (part.get("profiles") == ["tools"]) is (name in BY_HAND)
 
 
+@pytest.mark.parametrize("name", [*sorted(BY_HAND), *(name for name in OURS if name.endswith("-api"))])
+def test_whoever_looks_for_files_is_told_where_they_are(name: str) -> None:
+    environment = PARTS[name]["environment"]
+    assert environment["KEYFOLD_FILES_URL"] == "${KEYFOLD_FILES_URL:-file:///files}"
+    assert {"KEYFOLD_FILES_KEY", "KEYFOLD_FILES_SECRET"} <= set(environment)
+    assert "files:/files" in PARTS[name]["volumes"]
+
+
 def test_one_port_is_published_and_only_on_this_machine() -> None:
     published = {name: part["ports"] for name, part in PARTS.items() if "ports" in part}
     assert published == {"gateway": ["127.0.0.1:${KEYFOLD_PORT:-8080}:8080"]}
