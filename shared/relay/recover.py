@@ -41,7 +41,16 @@ CREATE TEMPORARY TABLE recovered_command (
 APPEND_COMMANDS = """
 INSERT INTO store.command (command_id, input_hash, answer, versions, first_position, last_position, recorded_at)
 SELECT command_id, input_hash, answer::json, versions::json, first_position, last_position, recorded_at
-FROM recovered_command ON CONFLICT DO NOTHING
+FROM recovered_command c
+WHERE NOT EXISTS (
+    SELECT FROM recovered r
+    WHERE r.type_name = $1 AND r.position BETWEEN c.first_position AND c.last_position
+)
+ON CONFLICT DO NOTHING
+"""
+# What a command wrote was written together: it vouches for positions that nobody has published anything of.
+LAST_POSITION = """
+SELECT greatest($1::bigint, (SELECT max(position) FROM recovered), (SELECT max(last_position) FROM recovered_command))
 """
 UNKNOWN_POSITIONS = """
 SELECT p FROM generate_series($1::bigint + 1, $2::bigint) p
@@ -60,7 +69,9 @@ INSERT INTO recovered
 SELECT p, gen_random_uuid(), 'keyfold_lost-' || p, 1, $2, 1, '{}', moment, moment, 'keyfold recover', gen_random_uuid(), NULL,
        NULL
 FROM unnest($1::bigint[]) p
-CROSS JOIN LATERAL (SELECT min(recorded_at) AS moment FROM recovered WHERE position > p) later
+CROSS JOIN LATERAL (
+    SELECT coalesce(min(recorded_at) FILTER (WHERE position > p), max(recorded_at)) AS moment FROM recovered
+) beside
 """
 
 
@@ -71,7 +82,7 @@ class RecoveryRefusedError(Exception):
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
     """The store reached to `before` and reaches to `after` now. `read` records were looked at; `lost` positions were filled
-    with a marker, for their events had never been published. `commands` that may be given again came back with their events."""
+    with a marker, for their events had never been published. `commands` that may be given again came back with all their events."""
 
     topic: str
     before: int
@@ -89,7 +100,8 @@ async def recover(dsn: str, log: Log, contract: Contract, *, accept_loss: bool =
     """Append to the store what the log has beyond its head, in one transaction. The service must be stopped.
 
     Raises RecoveryRefusedError when its relay runs, when store and log hold different events at one position, or, unless
-    `accept_loss`, when an event between those of the log is missing; LogUnavailableError when the log could not be read to its end.
+    `accept_loss`, when an event is missing between those of the log or of a command that is there in part;
+    LogUnavailableError when the log could not be read to its end.
     """
     session = await open_lease_session(dsn)
     try:
@@ -195,7 +207,7 @@ async def _stage(session: "asyncpg.Connection[Any]", events: Sequence[Event]) ->
 async def _append(
     session: "asyncpg.Connection[Any]", topic: str, before: int, read: int, *, accept_loss: bool
 ) -> RecoveryReport:
-    after = await session.fetchval("SELECT coalesce(max(position), $1) FROM recovered", before)
+    after = await session.fetchval(LAST_POSITION, before)
     await session.execute("CREATE INDEX ON recovered (position)")
     await session.execute("ANALYZE recovered")
     twice = await session.fetchval(
@@ -213,7 +225,7 @@ async def _append(
     if lost:
         await session.execute(FILL, lost, LOST_TYPE)
     await session.execute(APPEND)
-    commands = int((await session.execute(APPEND_COMMANDS)).split()[-1])
+    commands = int((await session.execute(APPEND_COMMANDS, LOST_TYPE)).split()[-1])
     if after > before:
         await session.execute(
             "UPDATE store.head SET position = $1, recorded_at = greatest(recorded_at, (SELECT max(recorded_at) "

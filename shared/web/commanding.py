@@ -19,12 +19,13 @@ import orjson
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts.event import Recorded, encode
+from shared.contracts.event import Envelope, Recorded, encode
 from shared.eventstore.commands import CommandContext, Decide, Outcome
 from shared.eventstore.types import JsonObject, Pending
 from shared.log.port import PARTITIONS
 from shared.projections.tokens import BadTokenError, format_token, merge, parse_token
 from shared.relay.partition import partition_of
+from shared.relay.recover import LOST_TYPE
 from shared.service.backend import Backend
 from shared.service.visibility import EVERYTHING, Scope
 from shared.web.auth import Caller, CallerNow
@@ -223,7 +224,7 @@ class Commander:
         if outcome.replayed and outcome.last:
             store = self.backend.store
             envelopes = await store.envelopes(outcome.first - 1, outcome.last - outcome.first + 1)
-            events = [store.contract.open(envelope) for envelope in envelopes]
+            events = [store.contract.open(envelope) for envelope in _written_together(envelopes, outcome.first)]
         told = {
             "version": outcome.version,
             "position": token_of(self.backend.service.name, events),
@@ -231,6 +232,19 @@ class Commander:
             "events": [_told(event) for event in events],
         }
         return {"created": False} | outcome.answer | told
+
+
+def _written_together(envelopes: Sequence[Envelope], first: int) -> list[Envelope]:
+    """The events of the command whose first one is at position `first`. After a loss, markers or events of somebody else may be at
+    the positions that it had."""
+    if not envelopes or envelopes[0].position != first:
+        return []
+    cause = envelopes[0].actor, envelopes[0].correlation_id
+    return [
+        envelope
+        for envelope in envelopes
+        if (envelope.actor, envelope.correlation_id) == cause and envelope.type_name != LOST_TYPE
+    ]
 
 
 def token_of(service: str, events: Sequence[Recorded[Any] | Pending]) -> str | None:

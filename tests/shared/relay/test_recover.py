@@ -14,7 +14,7 @@ from shared.relay.partition import partition_of
 from shared.relay.recover import LOST_TYPE, RecoveryRefusedError, recover
 from shared.relay.republish import republish
 from tests.faults.fake_log import FallingSilent, Hesitant
-from tests.shared.eventstore.bank import BANK, NOW, context, pay_in
+from tests.shared.eventstore.bank import BANK, NOW, command, context, pay_in, request
 from tests.shared.relay.house import House, until
 
 COUNT_OFFSETS = (
@@ -251,6 +251,29 @@ async def test_a_command_that_is_given_again_after_a_recovery_gets_its_first_ans
     with pytest.raises(IdempotencyMismatchError):
         await fresh.run(context("k1"), {"n": 2}, pay_in("one", 100))
     assert await house.store.head() == 4
+
+
+async def test_half_of_a_command_is_not_brought_back_as_a_whole(house: House) -> None:
+    """Only the first of three events was published."""
+    await house.append(4)
+    given = command("tester/three")
+    await house.store.append(
+        request({"account-one": 0, "account-two": 0}, {"account-one": 2, "account-two": 1}, command=given)
+    )
+    await house.publish_all()
+    await house.execute("DELETE FROM log.record WHERE (headers->>'ce_keyfoldposition')::int > 5")
+    await house.restore(3)
+    with pytest.raises(RecoveryRefusedError, match="2 events were never published and are lost, positions 6, 7"):
+        await recover(house.dsn, house.log, BANK)
+    assert await house.store.head() == 3
+    report = await recover(house.dsn, house.log, BANK, accept_loss=True)
+    assert (report.recovered, report.lost, report.after, report.commands) == (2, (6, 7), 7, 0)
+    assert await house.store.command("tester/three") is None
+    envelopes = await house.store.envelopes(4, 100)
+    assert [each.type_name for each in envelopes] == ["bank.paid_in", LOST_TYPE, LOST_TYPE]
+    assert len({each.recorded_at for each in envelopes}) == 1
+    await house.append(1)
+    assert await house.store.head() == 8
 
 
 async def test_two_recoveries_at_once(house: House) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import structlog
@@ -12,6 +13,7 @@ from shared.contracts.event import Recorded
 from shared.eventstore.commands import Commands
 from shared.eventstore.store import EventStore
 from shared.projections.tokens import parse_token
+from shared.relay.recover import LOST_TYPE
 from shared.service.http import serve_http
 from shared.testing.apps import SECRET, RunningService, token, working
 from shared.web.commanding import furthest
@@ -107,6 +109,22 @@ async def test_a_retry_after_a_restart_gets_the_first_answer(database: str) -> N
         assert again.headers["Idempotency-Replayed"] == "true"
         assert "Idempotency-Replayed" not in first.headers
         assert await service.backend.store.head() == 2
+
+
+async def test_a_retry_after_a_loss_shows_no_event_of_others(database: str) -> None:
+    """The command had three events, two of which are gone: a marker has the place of one, an event of somebody else the other."""
+    key = {"Idempotency-Key": "4f1c"}
+    async with desk(database, worker=False) as service, service.client() as client:
+        first = await client.post("/enquiries", json=opening(), headers=key)
+        await client.post("/enquiries", json=opening("e2"))
+        await client.post("/enquiries", json=opening("e3"))
+        connection = await asyncpg.connect(database)
+        await connection.execute("UPDATE store.command SET last_position = 3 WHERE first_position = 1")
+        await connection.execute("UPDATE store.event SET type_name = $1 WHERE position = 2", LOST_TYPE)
+        await connection.close()
+    async with desk(database, worker=False) as service, service.client() as client:
+        again = await client.post("/enquiries", json=opening(), headers=key)
+        assert (again.status_code, again.json()) == (201, first.json())
 
 
 async def test_a_retry_through_a_gateway_is_the_same_command(database: str) -> None:
