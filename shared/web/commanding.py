@@ -35,7 +35,7 @@ POSITION = "Keyfold-Position"
 CALLERS = "caller"  # what their command ids begin with: no login can take the id of a reactor, a rule or a seed
 REPLAYED = "Idempotency-Replayed"
 LARGEST_BATCH = 500
-Beside = Callable[[Outcome], JsonObject]
+Beside = Callable[[Outcome, JsonObject], JsonObject]
 _ETAG = re.compile(r'"(\d{1,9})"')
 
 
@@ -164,9 +164,12 @@ class Commander:
         beside: Beside | None = None,
     ) -> Response:
         """Decide, append, answer. `status` 201 for what makes something new (a replay answers as the first time): it is found
-        under `location` followed by its id. `beside`: what this caller is told and nobody keeps, such as a secret."""
+        under `location` followed by its id. `beside`: what this caller is told and nobody keeps, such as a secret;
+        it is given the outcome and the answer."""
         outcome = await self.outcome(body, decide)
-        answer = await self.answer(outcome) | ({} if beside is None else beside(outcome))
+        answer = await self.answer(outcome)
+        if beside is not None:
+            answer |= beside(outcome, answer)
         code = status if answer.get("created", True) else 200
         headers = {"ETag": f'"{outcome.version}"'}
         if answer["position"]:

@@ -64,10 +64,13 @@ async def revoke(entity_id: EntityId, body: RevokeApiKey, command: Commanding) -
 
 
 def _shown(made: ApiKeyText, language: Language) -> Beside:
-    """Nothing of it reaches the table of commands: a retry with the same Idempotency-Key cannot be shown it."""
+    """Nothing of it reaches the table of commands: a retry with the same Idempotency-Key cannot be shown it. An append that was
+    sent again after a lost connection looks like such a retry, but what it recorded is the digest of this very secret.
+    """
 
-    def beside(outcome: Outcome) -> JsonObject:
-        when = "before" if outcome.replayed else "dry_run" if outcome.dry_run else "now"
+    def beside(outcome: Outcome, answer: JsonObject) -> JsonObject:
+        ours = any(event["data"].get("secret_sha256") == made.digest for event in answer["events"])
+        when = "before" if outcome.replayed and not ours else "dry_run" if outcome.dry_run else "now"
         return {"key": made.text if when == "now" else None, "note": word(KEY_NOTES, when, language)}
 
     return beside

@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from services.account.api.schemas import ID
+from shared.eventstore.appender import Appender, Result
+from shared.eventstore.entry import Entry
 from shared.kit.api_key import ApiKeyText, new_secret, parse_api_key
 from shared.kit.clock import FixedClock
 from shared.testing.apps import RunningService
@@ -46,6 +49,26 @@ async def test_a_key_is_shown_once_and_kept_nowhere(service: RunningService, sho
     command = await service.backend.store.command("caller/operator/first")
     for told in (again.text, str(page), str(history), dry.text, str(command)):
         assert shown.secret not in told
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "lost"}])
+async def test_a_key_whose_append_lost_its_connection_is_shown_all_the_same(
+    service: RunningService, shop: Shop, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    async def then_lost(appender: Appender, entries: list[Entry]) -> list[Result]:
+        monkeypatch.undo()
+        await appender._send_once(entries)
+        raise ConnectionResetError
+
+    body = wanted()
+    monkeypatch.setattr(Appender, "_send_once", then_lost)
+    made = await shop.client.post("/api-keys", json=body, headers=headers)
+    assert made.status_code == 201
+    shop.wrote(made.headers["Keyfold-Position"])
+    async with await holder(service, shop, made.json()["key"]) as erp:
+        assert (await erp.get("/me")).json()["subject"] == f"api-key:{made.json()['id']}"
+    if headers:  # a second request has another secret, which is none of this key's
+        assert (await shop.client.post("/api-keys", json=body, headers=headers)).json()["key"] is None
 
 
 async def test_a_key_acts_in_its_own_name(service: RunningService, shop: Shop) -> None:
