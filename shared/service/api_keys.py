@@ -1,6 +1,7 @@
 """API keys as every service knows them: a read model of its own, so that a key is checked wherever it is shown, also while the
 account service is away."""
 
+import asyncio
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,12 +114,20 @@ class ApiKeys:
         self._reads = reads
         self._known = api_keys in projections
         self._kept: Remembered[KnownKey | None] = Remembered()
+        self._strange = asyncio.Semaphore(1)
 
     async def find(self, key_id: str) -> KnownKey | None:
         """None: there is no such key, or this service does not take any. Raises NotBuiltError."""
         return await self._kept.of(key_id, lambda: self._look(key_id)) if self._known else None
 
     async def _look(self, key_id: str) -> KnownKey | None:
+        """Keys that nobody has yet been seen with are looked up one after the other: who invents them gets one connection only."""
+        if self._kept.last(key_id) is not None:
+            return await self._ask(key_id)
+        async with self._strange:
+            return await self._ask(key_id)
+
+    async def _ask(self, key_id: str) -> KnownKey | None:
         async with self._reads.connect(api_keys) as connection:
             row = (await connection.execute(select(api_key).where(api_key.c.id == key_id))).mappings().first()
         return None if row is None else known_key(dict(row))
