@@ -1,9 +1,11 @@
 """What a process of a service has open: its store, its read models, the log."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -51,6 +53,23 @@ QUEUE_SECONDS = 5.0  # longer than that for a connection of the pool: the caller
 SESSION = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "60s", "jit": "off"}
 
 
+class Answered:
+    """When the database last answered this process: a connection was made, or a statement carried out."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+
+    def listen(self, engine: AsyncEngine) -> None:
+        event.listen(engine.sync_engine, "connect", self.note)
+        event.listen(engine.sync_engine, "after_cursor_execute", self.note)
+
+    def note(self, *_: object) -> None:
+        self._at = time.monotonic()
+
+    def within(self, seconds: float) -> bool:
+        return self._at is not None and time.monotonic() - self._at <= seconds
+
+
 @dataclass(frozen=True)
 class Backend:
     """`dsn`: the service's database, in asyncpg's form. `files`: where attached files are kept, each of at most `largest_file`
@@ -73,6 +92,7 @@ class Backend:
     tracing: Tracing = OFF
     files: Files | None = None
     largest_file: int = LARGEST_FILE
+    answered: Answered = field(default_factory=Answered)
 
 
 @asynccontextmanager
@@ -104,6 +124,8 @@ async def open_backend(
         stack.push_async_callback(store.close)
         engine = open_engine(dsn, read_connections, queue_seconds)
         stack.push_async_callback(engine.dispose)
+        answered = Answered()
+        answered.listen(engine)
         _count_pool(engine, read_connections, figures)
         if service.stop is not None:
             stack.push_async_callback(service.stop, engine)
@@ -129,6 +151,7 @@ async def open_backend(
             tracing,
             files,
             largest_file,
+            answered,
         )
 
 

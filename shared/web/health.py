@@ -20,7 +20,7 @@ from shared.web.problems import problem_of
 router = APIRouter(tags=["operations"])
 worker_router = APIRouter()
 CHECK_SECONDS = 2.0
-ANSWERS = ("ok", "slow")
+ANSWERED_SECONDS = 15.0
 _NOT_THERE = ("42P01", "3F000", "3D000")  # PostgreSQL's states for a table, a schema, a database that does not exist
 
 
@@ -51,29 +51,38 @@ class Readiness:
     checks: Mapping[str, str]
 
 
+STOPS = Readiness(False, {"draining": "yes"})  # told at once: whoever asks has to know before connections are refused
+
+
 async def readiness(backend: Backend, draining: asyncio.Event) -> Readiness:
     """Can this process answer requests for the service? A missing worker is told, but reads go on without one.
 
     A database that is slow to answer is told, too: were a process that has much to do taken out for it, the others would have more,
-    until none was left.
+    until none was left. But one that has heard nothing of its database for ANSWERED_SECONDS cannot reach it.
     """
-    checks = {"draining": "yes" if draining.is_set() else "no", **await _checks(backend)}
-    return Readiness(
-        checks["draining"] == "no" and checks["database"] in ANSWERS and checks["read_models"] == "ok", checks
-    )
+    if draining.is_set():
+        return STOPS
+    checks = {"draining": "no", **await _checks(backend)}
+    return Readiness(_answers(backend, checks["database"]) and checks["read_models"] == "ok", checks)
 
 
 async def worker_readiness(worker: Worker, draining: asyncio.Event) -> Readiness:
     """Does this worker do its work? It publishes or stands by for the one that does, and the others see its heart beat."""
+    if draining.is_set():
+        return STOPS
     state = worker.relay.status().state
     checks = {
-        "draining": "yes" if draining.is_set() else "no",
+        "draining": "no",
         "database": await _database(worker.backend),
         "relay": state,
         "heart": "beats" if worker.beats else "does not beat",
     }
-    ready = checks["draining"] == "no" and checks["database"] in ANSWERS and state in ("publishing", "standby")
+    ready = _answers(worker.backend, checks["database"]) and state in ("publishing", "standby")
     return Readiness(ready and worker.beats, checks)
+
+
+def _answers(backend: Backend, database: str) -> bool:
+    return database == "ok" or (database == "slow" and backend.answered.within(ANSWERED_SECONDS))
 
 
 async def _database(backend: Backend) -> str:

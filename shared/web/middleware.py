@@ -107,7 +107,10 @@ class Observe:
     def _tell(self, scope: Scope, status: int, seconds: float, span: Span | None) -> None:
         route = getattr(scope.get("route"), "path", None) or "unknown"
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._metrics.observe(method, route, status, seconds, scope["state"].get("problem"))
+        if (
+            route not in QUIET
+        ):  # a probe is nobody's request: its 503 is no failure, its 200 would make failures look rare
+            self._metrics.observe(method, route, status, seconds, scope["state"].get("problem"))
         if span is not None:
             span.name(f"{method} {route}")
             span.tell(http__route=route, http__response__status_code=status)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from shared.kit.figures import Figures
 from shared.kit.postgres_server import start_postgres
-from shared.service.backend import open_backend
+from shared.service.backend import Answered, open_backend
 from shared.service.http import serve_http
 from shared.service.worker import Worker
 from shared.testing.apps import SECRET, RunningService, working
@@ -61,6 +62,12 @@ async def test_one_that_has_too_much_to_do_stays_ready_or_the_others_would_have_
             await busy.enter_async_context(service.backend.engine.connect())
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["desk"]["database"]) == (200, "slow")
+        unheard = replace(service.backend, answered=Answered())
+        found = await readiness(unheard, asyncio.Event())
+        assert (found.ready, found.checks["database"]) == (False, "slow")
+        service.app.state.draining.set()
+        stopping = await client.get("/readyz")  # without a look at the database
+        assert (stopping.status_code, stopping.json()["checks"]["desk"]) == (503, {"draining": "yes"})
 
 
 async def test_a_database_that_was_not_migrated_is_not_ready(database: str, databases: Any) -> None:
@@ -100,6 +107,8 @@ async def test_figures_name_routes_and_how_far_readers_are(database: str) -> Non
         await client.get("/enquiries/e1", headers={"Keyfold-Position": made.headers["Keyfold-Position"]})
         await client.get("/enquiries/none")
         await client.get("/no/such/address")
+        await client.get("/readyz")
+        await client.get("/metrics")
         await client.delete("/enquiries")
         await client.request("BREW", "/enquiries")
         text = (await client.get("/metrics")).text
@@ -109,6 +118,8 @@ async def test_figures_name_routes_and_how_far_readers_are(database: str) -> Non
     assert figure(text, requests, method="GET", route="/enquiries/{enquiry_id}", status="404", **labels) == 1
     assert figure(text, requests, method="GET", route="unknown", status="404", **labels) == 1
     assert figure(text, requests, method="other", status="405", **labels) == 1
+    assert figure(text, requests, route="/readyz") is None
+    assert figure(text, requests, route="/metrics") is None
     assert "/enquiries/e1" not in text
     assert "BREW" not in text
     assert "such" not in text
