@@ -1,5 +1,6 @@
 """How far behind each read model and reactor is: records, seconds, alarms, notes, workers."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,18 +10,20 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.log.cloudevents import BadRecordError, decode_record
-from shared.log.port import Log
+from shared.log.port import Log, LogRecord
 from shared.projections import tables
 from shared.projections.assignment import alive
 from shared.projections.generations import kept_up, living_shapes
 
-FETCH_SECONDS = 2.0
+FETCH_SECONDS = 3.0  # for all of them; less than those who ask wait
+FETCH_RECORDS = 50
+Place = tuple[str, int, int]  # topic, partition, offset
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """`records` still to be read; `seconds` since the oldest of them was recorded (0 when all is read), both None without a log
-    that tells them; `parked` events.
+    """`records` still to be read; `seconds` since the oldest of them was recorded (0 when all is read; None where
+    it did not come in time), both None without a log that tells them; `parked` events.
 
     `state` is that of the generation (live, old, building) or `reactor`; `alarms` tell what the reader stands still at; `notes`
     what it went past and will not make good by itself.
@@ -44,37 +47,52 @@ async def lag(engine: AsyncEngine, log: Log | None) -> list[Lag]:
     async with engine.connect() as connection:
         points = (await connection.execute(select(tables.checkpoint))).all()
         known = await _known(connection)
+    points = [row for row in points if (row.projection, row.generation) not in known.idle]
+    bounds = await _bounds(log, {row.topic for row in points}) if log is not None else {}
+    unread = {row: _unread(row, bounds) for row in points}
+    ages: Mapping[Place, float] = {}
+    if log is not None:
+        ends = {where: high for where, (_, high) in bounds.items()}
+        waiting = [place for place in unread.values() if place[2] < ends.get(place[:2], 0)]
+        ages = await _ages(log, ends, waiting)
     found: dict[tuple[str, int, str], Lag] = {}
-    ages = _Ages(log) if log is not None else None
-    for topic in sorted({row.topic for row in points}):
-        bounds = await log.bounds(topic) if log is not None else {}
-        for row in points:
-            reader = (row.projection, row.generation)
-            if row.topic != topic or reader in known.idle:
-                continue
-            key = (*reader, topic)
-            before = found.get(key)
-            records: int | None = None
-            seconds: float | None = None
-            if ages is not None:
-                low, high = bounds.get(row.partition, (0, 0))
-                unread = row.log_offset if low <= row.log_offset <= high else low  # as the reader will read on
-                seconds = await ages.of(topic, row.partition, unread) if high > unread else 0.0
-                records = high - unread + ((before.records or 0) if before else 0)
-                seconds = max(seconds, (before.seconds or 0.0) if before else 0.0)
-            state = known.states.get(reader, "reactor")
-            found[key] = Lag(
-                row.projection,
-                row.generation,
-                state,
-                topic,
-                records,
-                seconds,
-                known.parked.get(reader, 0),
-                (*known.alarms.get(key, ()), *(known.other_tables.get(row.projection, ()) if state == "live" else ())),
-                tuple(known.notes.get(key, ())),
-            )
+    for row in points:
+        reader = (row.projection, row.generation)
+        key = (*reader, row.topic)
+        records: int | None = None
+        seconds: float | None = None
+        if log is not None:
+            place = unread[row]
+            records = bounds.get(place[:2], (0, 0))[1] - place[2]
+            seconds = ages.get(place) if records else 0.0
+        if (before := found.get(key)) is not None:
+            records = None if records is None or before.records is None else records + before.records
+            seconds = None if seconds is None or before.seconds is None else max(seconds, before.seconds)
+        state = known.states.get(reader, "reactor")
+        found[key] = Lag(
+            row.projection,
+            row.generation,
+            state,
+            row.topic,
+            records,
+            seconds,
+            known.parked.get(reader, 0),
+            (*known.alarms.get(key, ()), *(known.other_tables.get(row.projection, ()) if state == "live" else ())),
+            tuple(known.notes.get(key, ())),
+        )
     return [found[key] for key in sorted(found)]
+
+
+async def _bounds(log: Log, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    return {
+        (topic, partition): held for topic in sorted(topics) for partition, held in (await log.bounds(topic)).items()
+    }
+
+
+def _unread(row: Any, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> Place:
+    """Where the reader of a checkpoint will read on."""
+    low, high = bounds.get((row.topic, row.partition), (0, 0))
+    return row.topic, row.partition, row.log_offset if low <= row.log_offset <= high else low
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,29 +165,44 @@ async def workers(engine: AsyncEngine) -> list[str]:
         return list(rows.scalars())
 
 
-class _Ages:
-    """Seconds since the record at an offset was recorded. Readers often stand at the same one, so answers are kept."""
+async def _ages(log: Log, ends: Mapping[tuple[str, int], int], wanted: Iterable[Place]) -> dict[Place, float]:
+    """Seconds since the record at each place, or the next one there is, was recorded. One consumer for all of them, each of which
+    costs a connection: it stands at the first place of every partition, then is moved on. What has not come in FETCH_SECONDS
+    is left out.
+    """
+    left: dict[tuple[str, int], list[int]] = {}
+    for topic, partition, offset in sorted(set(wanted)):
+        left.setdefault((topic, partition), []).append(offset)
+    ages: dict[Place, float] = {}
+    if not left:
+        return ages
+    loop, now = asyncio.get_running_loop(), datetime.now(UTC)
+    consumer = await log.consumer()
+    try:
+        await consumer.assign({where: offsets[0] for where, offsets in left.items()})
+        deadline = loop.time() + FETCH_SECONDS
+        while left and (remaining := deadline - loop.time()) > 0:
+            came: dict[tuple[str, int], int] = {}
+            for record in await consumer.fetch(FETCH_RECORDS, remaining):
+                where = (record.topic, record.partition)
+                came[where] = record.offset
+                while where in left and left[where][0] <= record.offset:
+                    ages[*where, left[where].pop(0)] = _age(record, now)
+                    if not left[where]:
+                        del left[where]
+            for where, last in came.items():
+                if where not in left:
+                    await consumer.seek(*where, ends[where])  # nothing more of it
+                elif left[where][0] > last + 1:
+                    await consumer.seek(*where, left[where][0])
+    finally:
+        await consumer.close()
+    return ages
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._now = datetime.now(UTC)
-        self._known: dict[tuple[str, int, int], float] = {}
 
-    async def of(self, topic: str, partition: int, offset: int) -> float:
-        key = (topic, partition, offset)
-        if key not in self._known:
-            self._known[key] = await self._read(topic, partition, offset)
-        return self._known[key]
-
-    async def _read(self, topic: str, partition: int, offset: int) -> float:
-        consumer = await self._log.consumer()
-        try:
-            await consumer.assign({(topic, partition): offset})
-            records = await consumer.fetch(1, FETCH_SECONDS)
-        finally:
-            await consumer.close()
-        try:
-            envelope, _ = decode_record(records[0])
-        except (IndexError, BadRecordError):
-            return 0.0  # not an event of ours: the reader's alarm tells of it
-        return max(0.0, (self._now - envelope.recorded_at).total_seconds())
+def _age(record: LogRecord, now: datetime) -> float:
+    try:
+        envelope, _ = decode_record(record)
+    except BadRecordError:
+        return 0.0  # not an event of ours: the reader's alarm tells of it
+    return max(0.0, (now - envelope.recorded_at).total_seconds())

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
+from shared.log.port import Log, LogConsumer
 from shared.projections.lag import lag, workers
 from shared.projections.rebuild import rebuild
 from tests.shared.projections.spine import Spine, in_one_partition, partition
@@ -44,6 +46,57 @@ async def test_unread_records_are_counted_and_the_oldest_of_them_tells_the_secon
     async with spine.running(visit_list, seller_load):
         await spine.seen(visit_list, seller_load)
     assert [(one.records, one.seconds, one.alarms) for one in await lag(spine.engine, spine.log)] == [(0, 0.0, ())] * 2
+
+
+class Counting:
+    """The log, with how many consumers were opened."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.consumers = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def consumer(self) -> LogConsumer:
+        self.consumers += 1
+        return await self._log.consumer()
+
+
+async def test_one_consumer_tells_the_age_at_every_place_where_a_reader_stands(either_spine: Spine) -> None:
+    spine = either_spine
+    now = datetime.now(UTC)
+    names = [f"v{number}" for number in range(30)]
+    ages = {name: 100 * (30 - number) for number, name in enumerate(names)}
+    facts = [
+        replace(fact, recorded_at=now - timedelta(seconds=ages[name]))
+        for name, fact in zip(names, recorded(*((name, VisitPlanned(seller="li")) for name in names)), strict=True)
+    ]
+    await spine.publish(facts[:10])
+    async with spine.running(visit_list):
+        await spine.seen(visit_list)
+    await spine.publish(facts[10:20])
+    async with spine.running(seller_load):
+        await spine.seen(seller_load)
+    await spine.publish(facts[20:])
+    log = Counting(spine.log)
+    found = {one.reader: one for one in await lag(spine.engine, cast(Log, log))}
+    assert log.consumers == 1
+    assert {name: one.records for name, one in found.items()} == {"visit_list": 20, "seller_load": 10}
+    assert 2_000 <= (found["visit_list"].seconds or 0) < 2_090
+    assert 1_000 <= (found["seller_load"].seconds or 0) < 1_090
+
+
+async def test_what_the_log_does_not_give_in_time_is_unknown_and_never_nothing(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.projections.lag.FETCH_SECONDS", 0.0)
+    await spine.publish(FACTS[:1])
+    async with spine.running(visit_list):
+        await spine.seen(visit_list)
+    await spine.publish(FACTS[1:])
+    [one] = await lag(spine.engine, spine.log)
+    assert (one.records, one.seconds) == (4, None)
 
 
 async def test_alarms_and_parked_events_are_shown(spine: Spine) -> None:

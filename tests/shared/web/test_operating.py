@@ -4,25 +4,30 @@ import asyncio
 import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
 
 from shared.kit.figures import Figures
 from shared.kit.postgres_server import start_postgres
+from shared.log.port import Log, LogUnavailableError
+from shared.projections.definition import Projection
 from shared.service.backend import Answered, open_backend
+from shared.service.definition import ReadGauge
 from shared.service.http import serve_http
 from shared.service.worker import Worker
 from shared.testing.apps import SECRET, RunningService, working
 from shared.web.app import describe, make_app, make_worker_app
 from shared.web.health import readiness, worker_readiness
+from shared.web.measuring import measure
 from shared.web.metrics import Metrics
 from shared.web.middleware import Observe
-from tests.shared.web.desk import SERVICE, desk
+from tests.shared.web.desk import DESK, SERVICE, desk
 
 
 def figure(text: str, name: str, **labels: str) -> float | None:
@@ -138,6 +143,34 @@ async def test_what_is_still_to_be_read_is_counted(database: str) -> None:
         text = (await client.get("/metrics")).text
         assert figure(text, "keyfold_store_head", service="desk") == 2
         assert figure(text, "keyfold_workers", service="desk") == 0
+
+
+class Away:
+    """A log that cannot be reached."""
+
+    async def partitions(self, topic: str) -> int:
+        raise LogUnavailableError(f"no broker holds {topic}")
+
+
+async def test_what_is_not_built_or_not_reached_hides_nothing_else(database: str) -> None:
+    async def zero(_: AsyncConnection) -> float:
+        return 0.0
+
+    never = ReadGauge("keyfold_never", "Not built.", Projection("never_built", sources=[DESK]), zero)
+    async with desk(database) as service, service.client() as client:
+        made = await client.post("/enquiries", json={"id": "e1", "title": "x"})
+        await client.get("/enquiries/e1", headers={"Keyfold-Position": made.headers["Keyfold-Position"]})
+        metrics = Metrics(Figures("desk"))
+        backend = replace(service.backend, service=replace(SERVICE, gauges=(never,)))
+        await measure(metrics, backend)
+        text = metrics.figures.text().decode()
+        assert [figure(text, f"keyfold_{name}_up", service="desk") for name in ("database", "log")] == [1, 1]
+        assert figure(text, "keyfold_reader_lag_seconds", reader="enquiry_list_g1") == 0
+        await measure(metrics, replace(backend, log=cast(Log, Away())))
+        text = metrics.figures.text().decode()
+        assert [figure(text, f"keyfold_{name}_up", service="desk") for name in ("database", "log")] == [1, 0]
+        assert figure(text, "keyfold_reader_lag_seconds", reader="enquiry_list_g1") is None
+        assert figure(text, "keyfold_reader_alarms", reader="enquiry_list_g1") == 0
 
 
 # --- below another app
