@@ -38,6 +38,6 @@ ALTER ROLE :"operator" IN DATABASE :"name" SET role = :"name";
 SQL
 done
 ask <<'SQL'
-REVOKE CONNECT ON DATABASE postgres FROM PUBLIC;
+REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
 SQL
 echo "Keyfold: roles and databases for $SERVICES are there."
