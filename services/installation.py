@@ -38,7 +38,10 @@ class Server:
         return urlunsplit(parts._replace(scheme="postgresql", path=f"/{name}"))
 
     async def create(self, name: str) -> str:
-        """Make the database if it is missing; its URL. Needs the right to create databases only when it is missing."""
+        """Make the database if it is missing; its URL. Needs the right to create databases only when it is missing.
+
+        Its locale is C on every server: lists then have one order everywhere, and no upgrade of the system unsorts an index.
+        """
         url = self.database(name)
         try:
             connection = await asyncpg.connect(url)
@@ -46,7 +49,7 @@ class Server:
             admin = await asyncpg.connect(self.url)
             try:
                 quoted = '"' + name.replace('"', '""') + '"'
-                await admin.execute(f"CREATE DATABASE {quoted} ENCODING 'UTF8' TEMPLATE template0")
+                await admin.execute(f"CREATE DATABASE {quoted} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
             except asyncpg.DuplicateDatabaseError:
                 pass  # another process was quicker: all the same
             finally:

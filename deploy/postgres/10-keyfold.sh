@@ -26,10 +26,11 @@ SQL
 }
 
 role "$OPERATOR" "$(password_of operator)"
+# The locale is C, as in the embedded form: lists have one order everywhere, and no upgrade of the system unsorts an index.
 for service in $SERVICES; do
   role "keyfold_$service" "$(password_of "$service")"
   ask -v name="keyfold_$service" -v operator="$OPERATOR" <<'SQL'
-SELECT format('CREATE DATABASE %I OWNER %I ENCODING ''UTF8'' TEMPLATE template0', :'name', :'name')
+SELECT format('CREATE DATABASE %I OWNER %I ENCODING ''UTF8'' LOCALE ''C'' TEMPLATE template0', :'name', :'name')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
 GRANT :"name" TO :"operator";
