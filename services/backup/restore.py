@@ -152,7 +152,9 @@ async def _fill(
         "SELECT coalesce((SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = $1), current_user)", old
     )
     await admin.execute(f"DROP DATABASE IF EXISTS {quoted(new)}")
-    await admin.execute(f"CREATE DATABASE {quoted(new)} OWNER {quoted(owner)} ENCODING 'UTF8' TEMPLATE template0")
+    await admin.execute(
+        f"CREATE DATABASE {quoted(new)} OWNER {quoted(owner)} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+    )
     await _copy_rights(admin, old, new)
     await run_tool(
         tool, server.database(new), "--no-owner", "--no-privileges", f"--role={owner}", "--exit-on-error",

@@ -108,6 +108,15 @@ def test_the_databases_are_those_of_the_services() -> None:
     assert passwords == {f"DATABASE_PASSWORD_{name.upper()}" for name in [*SERVICES, "operator"]}
 
 
+def test_every_database_is_made_with_the_locale_of_the_embedded_form() -> None:
+    files = [*(ROOT / "services").rglob("*.py"), *(ROOT / "deploy" / "postgres").iterdir()]
+    lines = [
+        line for file in files for line in file.read_text(encoding="utf-8").splitlines() if "CREATE DATABASE" in line
+    ]
+    assert len(lines) == 3
+    assert [line for line in lines if "LOCALE 'C'" not in line.replace("''", "'")] == []
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_gateway_leads_to_every_service(service: str) -> None:
     assert f"acl {service} path -m beg /{service}/\n" in GATEWAY
