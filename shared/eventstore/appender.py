@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import asyncpg
@@ -15,6 +15,7 @@ import structlog
 from shared.eventstore.batch import Batch, arguments, choose
 from shared.eventstore.entry import Entry
 from shared.eventstore.types import (
+    Acknowledged,
     Appended,
     AppendsRefusedError,
     CommandRecord,
@@ -56,9 +57,9 @@ class CommandReader(Protocol):
 
 
 class Guard(Protocol):
-    async def admit(self, connection: Any, acknowledged: int) -> None:
-        """Asked once for each connection, before anything is appended through it. `acknowledged`: the last position that this
-        process knows to have been there. Raises AppendsRefusedError.
+    async def admit(self, connection: Any, acknowledged: Acknowledged) -> str:
+        """Asked once for each connection, before anything is appended through it; which run of which database it leads to.
+        Raises AppendsRefusedError.
         """
         ...
 
@@ -103,7 +104,9 @@ class Waiting:
 
 class Appender:
     """`submit` from any number of tasks. A connection of the pool is held while there is work, so that a
-    batch costs exactly one round trip. `appended` is set whenever something was written; `acknowledged` is the last position.
+    batch costs exactly one round trip. `appended` is set whenever something was written; `acknowledged` is what must be
+    there for ever. `epoch` counts the runs of the server, the databases and tables that were met: with another one, what was read
+    before may no longer hold, and what rests on it is refused as a conflict.
     """
 
     def __init__(
@@ -115,7 +118,9 @@ class Appender:
         figures: Figures | None = None,
     ) -> None:
         self.appended = asyncio.Event()
-        self.acknowledged = 0
+        self.acknowledged = Acknowledged()
+        self.epoch = 0
+        self._incarnation: str | None = None
         self._guard = guard
         self._pool = pool
         self._reader = reader
@@ -215,6 +220,8 @@ class Appender:
             await self._release()
         if self._connection is None:
             await self._connect()
+        if not all(map(self.is_current, entries)):
+            return await self._send_current(entries)
         row = await self._connection.fetchrow(APPEND, *arguments(entries))
         conflicts: dict[int, dict[str, int]] = {}
         for item, stream, version in zip(
@@ -224,6 +231,7 @@ class Appender:
         seen = await self._seen(entries, row["seen_item"] or ())
         results: list[Result] = []
         last: int = row["base"]
+        newest: Entry | None = None
         for item, entry in enumerate(entries, 1):
             if item in seen:
                 results.append(CommandSeenError(seen[item]))
@@ -232,21 +240,48 @@ class Appender:
             else:
                 first, last = last + 1, last + len(entry.data)
                 span = (first, last) if entry.data else (0, 0)
+                newest = entry if entry.data else newest
                 results.append(Appended(*span, entry.written, row["moment"]))
-        self.acknowledged = max(self.acknowledged, last)
+        self.acknowledge(last, newest)
         if last > row["base"]:
             self.appended.set()
         return results
 
+    def is_current(self, entry: Entry) -> bool:
+        """Does it rest on nothing that was read before the store was another?"""
+        return entry.request.epoch is None or entry.request.epoch == self.epoch
+
+    def acknowledge(self, head: int, newest: Entry | None) -> None:
+        """The store reaches to `head`, where the last event of `newest` is, if this process has written anything."""
+        known = self.acknowledged
+        if newest is not None and head > known.position:
+            self.acknowledged = Acknowledged(max(head, known.head), head, newest.request.events[-1].event_id)
+        elif head > known.head:
+            self.acknowledged = replace(known, head=head)
+
+    async def admit(self, connection: Any) -> None:
+        """To be called before anything is appended through a connection. Raises AppendsRefusedError."""
+        if self._guard is None:
+            return
+        incarnation = await self._guard.admit(connection, self.acknowledged)
+        if incarnation != self._incarnation:
+            self.epoch += self._incarnation is not None
+            self._incarnation = incarnation
+
+    async def _send_current(self, entries: list[Entry]) -> list[Result]:
+        current = [entry for entry in entries if self.is_current(entry)]
+        sent = iter(await self._send_once(current) if current else ())
+        kept = set(map(id, current))
+        return [next(sent) if id(entry) in kept else VersionConflictError() for entry in entries]
+
     async def _connect(self) -> None:
         """A server that failed over, or a restored database, is never met on a connection that was there before."""
         self._connection = await self._pool.acquire()
-        if self._guard is not None:
-            try:
-                await self._guard.admit(self._connection, self.acknowledged)
-            except BaseException:
-                await self._release()
-                raise
+        try:
+            await self.admit(self._connection)
+        except BaseException:
+            await self._release()
+            raise
 
     async def _seen(self, entries: list[Entry], items: Sequence[int]) -> dict[int, CommandRecord]:
         """Item → what is on record of its command."""

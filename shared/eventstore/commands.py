@@ -300,6 +300,7 @@ def _request(work: Work, digest: bytes, answer: JsonObject, versions: dict[str, 
         context.causation_id,
         context.traceparent,
         CommandRecord(command_id, digest, answer, versions),
+        work.epoch,
     )
 
 

@@ -21,7 +21,7 @@ from shared.eventstore.reading import (
     envelope_of,
     recorded_of,
 )
-from shared.eventstore.types import Appended, AppendRequest, CommandRecord, StoreBusyError
+from shared.eventstore.types import Appended, AppendRequest, CommandRecord, StoreBusyError, VersionConflictError
 from shared.eventstore.wake import Notifier
 from shared.kit.figures import Figures
 
@@ -107,6 +107,11 @@ class EventStore:
         """
         return self._appender.appended
 
+    @property
+    def epoch(self) -> int:
+        """Another number when the server, the database or its tables are others than before."""
+        return self._appender.epoch
+
     def check(self, request: AppendRequest) -> None:
         """What can be said against a request without asking the database: EventTooLargeError, ValueError."""
         prepare(self.contract, request)
@@ -134,9 +139,13 @@ class EventStore:
             raise StoreBusyError("the store is closing")
         entries = [prepare(self.contract, request) for request in requests]
         async with self._bulk, self._pool.acquire() as connection:
-            if self._guard is not None:
-                await self._guard.admit(connection, self._appender.acknowledged)
+            await self._appender.admit(connection)
+            if not all(map(self._appender.is_current, entries)):
+                raise VersionConflictError
             results = await copy_in(connection, entries)
+            written = [(result.last, entry) for result, entry in zip(results, entries, strict=True) if result.last]
+            if written:
+                self._appender.acknowledge(*written[-1])
         self._copied.inc(sum(len(entry.data) for entry in entries))
         if any(result.last for result in results):
             self.appended.set()
@@ -147,7 +156,7 @@ class EventStore:
         """Raises AppendsRefusedError when nothing could be appended now."""
         if self._guard is not None:
             async with self._pool.acquire() as connection:
-                await self._guard.admit(connection, self._appender.acknowledged)
+                await self._appender.admit(connection)
 
     async def load(self, stream_id: str, after_version: int = 0) -> list[Recorded[Event]]:
         """The events of a stream in order, upcast to today's classes; empty for an unknown stream."""

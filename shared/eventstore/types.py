@@ -44,7 +44,8 @@ class AppendRequest:
     """Events to be appended together or not at all.
 
     `expected` maps a stream to the version it must have *before* the append (0: must not exist). Every
-    stream that is written is named there; a stream that is named but not written is only asserted.
+    stream that is written is named there; a stream that is named but not written is only asserted. `epoch`: that of the store
+    when what this rests on was read; None when it rests on versions alone.
     """
 
     events: tuple[Pending, ...]
@@ -54,6 +55,16 @@ class AppendRequest:
     causation_id: uuid.UUID | None = None
     traceparent: str | None = None
     command: CommandRecord | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What a process knows to have been in the store: everything up to `head`, and the event that it appended last."""
+
+    head: int = 0
+    position: int = 0
+    event_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Work:
         """`reread`: streams whose states in memory are known to be old. `absent`: a stream that was looked for just now and is
         not there; should it be there after all, the append finds that out."""
         self.context = context
+        self.epoch = states.epoch
         self.primary: str | None = None
         self.pending: list[Pending] = []
         self._states = states
@@ -158,7 +159,7 @@ class Work:
         for (aggregate, stream_id), loaded in self._read.items():
             if loaded.version == self._expected[stream_id]:
                 loaded = self._local[aggregate, stream_id]  # noqa: PLW2901
-            self._states.keep(aggregate, stream_id, loaded)
+            self._states.keep(aggregate, stream_id, loaded, self.epoch)
 
     def _business_time(self, occurred_at: datetime | None) -> datetime:
         moment = occurred_at or self.context.occurred_at or self.context.now

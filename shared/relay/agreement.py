@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from shared.contracts.event import Contract
-from shared.eventstore.types import AppendsRefusedError
+from shared.eventstore.types import Acknowledged, AppendsRefusedError
 from shared.log.port import Log, LogUnavailableError, UnknownTopicError
 from shared.relay.checks import RelayRefusedError, check_ends
 from shared.relay.lease import open_lease_session
@@ -27,7 +27,9 @@ _INCARNATION = """
     (SELECT oid FROM pg_database WHERE datname = current_database()), 'store.event'::regclass::oid))
 """
 _STATE = f"""
-SELECT h.position, a.incarnation = {_INCARNATION} AS agreed FROM store.head h CROSS JOIN store.agreement a
+SELECT h.position, a.incarnation = i.now AS agreed, i.now AS incarnation,
+    (SELECT e.event_id FROM store.event e WHERE e.position = $1) AS event_id
+FROM store.head h CROSS JOIN store.agreement a CROSS JOIN (SELECT {_INCARNATION} AS now) i
 """  # noqa: S608 — no values of anybody's
 _MARK = f"""
 UPDATE store.agreement SET incarnation = {_INCARNATION}, agreed_at = clock_timestamp()
@@ -54,33 +56,39 @@ class Agreement:
         self._refusal: str | None = None
         self._looked = float("-inf")
 
-    async def admit(self, connection: Any, acknowledged: int) -> None:
-        """Raises AppendsRefusedError; whatever the database raises."""
-        if await self._agreed(connection, acknowledged):
-            return
+    async def admit(self, connection: Any, acknowledged: Acknowledged) -> str:
+        """The incarnation. Raises AppendsRefusedError; whatever the database raises."""
+        if incarnation := await self._agreed(connection, acknowledged):
+            return incarnation
         pause = AGAIN_SECONDS if self._refusal else 0.0
         if self._comparing is None and asyncio.get_running_loop().time() - self._looked >= pause:
             self._comparing = asyncio.create_task(self._compare(), name=f"agreement {self._contract.service}")
         if self._comparing is not None:
             await asyncio.wait({self._comparing}, timeout=self._patience)
-        if not await self._agreed(connection, acknowledged):
-            raise AppendsRefusedError(self._refusal or self._unknown("they are being compared"))
+        if incarnation := await self._agreed(connection, acknowledged):
+            return incarnation
+        raise AppendsRefusedError(self._refusal or self._unknown("they are being compared"))
 
     async def close(self) -> None:
         if self._comparing is not None:
             self._comparing.cancel()
             await asyncio.gather(self._comparing, return_exceptions=True)
 
-    async def _agreed(self, connection: Any, acknowledged: int) -> bool:
-        state = await connection.fetchrow(_STATE)
-        if state["position"] < acknowledged:
+    async def _agreed(self, connection: Any, acknowledged: Acknowledged) -> str | None:
+        """The incarnation, if it is the one that was compared. What this process appended is looked for by its id as well: another
+        process may have appended since to a server that lacked it."""
+        state = await connection.fetchrow(_STATE, acknowledged.position)
+        there = f"the store has only {state['position']}" if state["position"] < acknowledged.head else None
+        if there is None and state["event_id"] != acknowledged.event_id:
+            there = f"at position {acknowledged.position} the store has another than this process appended"
+        if there is not None:
             raise AppendsRefusedError(
-                f"this process has acknowledged events up to position {acknowledged} of {self._contract.topic}, and the store has "
-                f"only {state['position']}: it was restored, or failed over to a server that lacked them. "
+                f"this process has acknowledged events up to position {acknowledged.head} of {self._contract.topic}, and "
+                f"{there}: it was restored, or failed over to a server that lacked them. "
                 f"`keyfold recover {self._contract.service}` brings back those that were published; if some never were, they "
                 "are lost: restart this process to go on without them"
             )
-        return bool(state["agreed"])
+        return str(state["incarnation"]) if state["agreed"] else None
 
     async def _compare(self) -> None:
         """Look at the log, and leave the mark when it agrees; what speaks against it is kept for whoever is refused."""

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from shared.contracts.refusal import RefusedError
+from shared.eventstore.commands import Commands
 from shared.eventstore.store import EventStore
 from shared.eventstore.types import AppendsRefusedError
+from shared.kit.clock import FixedClock
 from shared.kit.postgres_server import start_postgres
 from shared.log.open import open_log
 from shared.log.port import Log
 from shared.relay.agreement import Agreement
 from shared.relay.recover import recover
 from tests.e2e.conftest import free_port
-from tests.shared.eventstore.bank import BANK, command, request
+from tests.shared.eventstore.bank import BANK, NOW, PaidIn, command, context, pay_in, pay_out, request
 from tests.shared.relay.conftest import open_house
 from tests.shared.relay.house import House
 
@@ -110,6 +113,45 @@ async def test_a_process_notices_that_what_it_acknowledged_is_gone(house: House)
             await store.append(request({"account-new": 0}, command=command("tester/1")))
     async with guarded(house) as store:
         assert (await store.append(request({"account-new": 0}))).first == 4
+
+
+DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+async def test_a_process_notices_that_another_event_is_where_it_appended(house: House) -> None:
+    """As above, and another process has appended to the new server before this one is back."""
+    async with guarded(house) as store:
+        for number in range(5):
+            await store.append(request({f"account-{number}": 0}))
+        await house.restore(3)
+        await house.append(4)
+        await house.execute(DISCONNECT)
+        with pytest.raises(AppendsRefusedError, match="at position 5 the store has another than this process appended"):
+            await store.append(request({"account-new": 0}, command=command("tester/1")))
+    async with guarded(house) as store:
+        assert (await store.append(request({"account-new": 0}))).first == 8
+
+
+async def test_nothing_is_decided_on_what_was_read_from_another_server(house: House) -> None:
+    """A stream has the same version on both, and another balance."""
+    async with guarded(house) as store:
+        commands = Commands(store, b"secret", FixedClock(NOW))
+        await house.store.append(request({"account-one": 0}, event=PaidIn(minor=500)))
+        await commands.run(context("k1"), {}, pay_in("one", 0))
+        await house.execute("UPDATE store.event SET data = '{\"minor\": 7}' WHERE position = 1")
+        await house.execute(_TABLES_OF_ITS_OWN)
+        await house.execute(DISCONNECT)
+        with pytest.raises(RefusedError, match="the balance is too low"):
+            await commands.run(context("k2"), {}, pay_out("one", 100))
+        assert await store.head() == 1
+
+
+_TABLES_OF_ITS_OWN = """
+CREATE TABLE store.copy (LIKE store.event INCLUDING ALL);
+INSERT INTO store.copy SELECT * FROM store.event;
+DROP TABLE store.event;
+ALTER TABLE store.copy RENAME TO event
+"""
 
 
 async def test_each_run_of_the_server_is_compared_once(
