@@ -62,7 +62,7 @@ $(PEERS): bench/requirements.txt | $(STAMP)
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt
 	@touch $@
 
-env: ## .env for docker compose, with random secrets; one that is there stays
+env: ## .env for docker compose, with random secrets; one that is there stays, and is checked
 	@python3 deploy/env.py
 
 test-compose: $(STAMP) ## bring everything up by docker compose and hold it to the embedded form (needs an engine)

@@ -27,7 +27,7 @@ OURS = {
 SERVERS = {"postgres", "kafka", "gateway", "keycloak"}
 BY_HAND = {"tools", "backup"}
 OF_THE_IMAGE = {"host", "data", "port"}  # what deploy/Dockerfile sets, or nobody has to
-NOT_HANDED_ON = OF_THE_IMAGE | {"log_format", "root_path"}
+NOT_HANDED_ON = OF_THE_IMAGE | {"root_path"}
 
 
 def test_every_service_has_its_processes() -> None:
@@ -174,3 +174,34 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not write(file)
     assert file.read_text(encoding="utf-8") == text
+
+
+def test_faults_of_an_env_file_are_named_at_once_and_never_its_values() -> None:
+    script = runpy.run_path(str(ROOT / "deploy" / "env.py"))
+    faults, text = script["faults"], script["filled"](EXAMPLE)
+    assert list(faults(text, EXAMPLE)) == []
+    broken = re.sub(r"^(POSTGRES_PASSWORD|KEYFOLD_INTEGRATION_SECRET)=.*$", r"\1=", text, flags=re.MULTILINE)
+    broken += "DATABASE_PASWORD_ACCOUNT=x\nGATEWAY_XYZZY=1\nCOMPOSE_PROJECT_NAME=mine\n"
+    assert list(faults(broken, EXAMPLE)) == [
+        "KEYFOLD_INTEGRATION_SECRET: not set; .env.example says what it is",
+        "POSTGRES_PASSWORD: not set; .env.example says what it is",
+        "DATABASE_PASWORD_ACCOUNT: nothing reads it; is DATABASE_PASSWORD_ACCOUNT meant?",
+        "GATEWAY_XYZZY: nothing reads it; .env.example lists what there is",
+    ]
+    real = broken.replace("COMPOSE_PROFILES=issuer", "#COMPOSE_PROFILES=issuer")
+    assert [one.split(":")[0] for one in faults(real, EXAMPLE)][:1] == ["POSTGRES_PASSWORD"]
+
+
+def test_the_issuer_to_try_out_is_named_as_it_is_reached() -> None:
+    """A line of an env file sees only those above it."""
+    reached = PARTS["keycloak"]["environment"]["KC_HOSTNAME"]
+    issuer = EXAMPLE.index(f"\nKEYFOLD_ISSUER={reached}/realms/keyfold\n")
+    for name in re.findall(r"\$\{([A-Z_]+)", reached):
+        assert -1 < EXAMPLE.find(f"\n#{name}=") < issuer
+
+
+def test_the_number_of_processes_outlives_the_next_up() -> None:
+    words = {"serve": "APIS", "work": "WORKERS"}
+    for name, (command, service) in OURS.items():
+        wanted = f"${{{service.upper()}_{words[command]}:-1}}" if command in words else None
+        assert PARTS[name].get("scale") == wanted
