@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.catalogue import SERVICES
 from services.opportunity.app import SERVICE as OPPORTUNITY
 from shared.contracts.event import Contract
 from shared.kit.clock import SystemClock
@@ -21,7 +22,11 @@ from tests.shared.web.desk import desk
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
-RULES = yaml.safe_load((FOLDER / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+RULES = [
+    rule
+    for file in ("alerts.yml", "apart.yml")
+    for rule in yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))["groups"][0]["rules"]
+]
 NAME = r"\b(?:keyfold|process)_[a-z_]+"
 OF_HISTOGRAMS = re.compile(r"_(bucket|sum|count)$")
 
@@ -63,6 +68,16 @@ def test_each_rule_tells_how_bad_what_and_what_to_do() -> None:
         assert (ROOT / rule["annotations"]["runbook"]).is_file(), rule["alert"]
 
 
+def test_every_process_is_a_job_and_missed_when_it_is_gone() -> None:
+    jobs = {f"keyfold-{service}-{kind}" for service in SERVICES for kind in ("api", "worker")}
+    scraped = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert {one["job_name"] for one in scraped} == jobs
+    asked = {rule["alert"]: rule["expr"] for rule in RULES}
+    assert set(re.findall(r'absent\(up\{job="([a-z-]+)"\}\)', asked["KeyfoldProcessGone"])) == jobs
+    relays = re.findall(r'absent\(keyfold_relay_leading\{service="([a-z]+)"\}\)', asked["KeyfoldNobodyPublishes"])
+    assert set(relays) == set(SERVICES)
+
+
 def test_thresholds_are_those_of_keyfold_lag() -> None:
     limits = {rule["alert"]: float(rule["expr"].rsplit(" ", 1)[1]) for rule in RULES if rule["alert"].endswith("Late")}
     assert limits == {
@@ -76,7 +91,7 @@ def test_thresholds_are_those_of_keyfold_lag() -> None:
     [
         ["check", "config", "prometheus.yml"],
         ["check", "config", "embedded.yml"],
-        ["check", "rules", "alerts.yml"],
+        ["check", "rules", "alerts.yml", "apart.yml"],
         ["test", "rules", "alerts.test.yml"],
     ],
 )
