@@ -40,7 +40,7 @@ def test_every_service_has_its_processes() -> None:
 def test_a_process_is_told_what_it_needs_and_gets_into_its_own_database_only(name: str) -> None:
     command, service = OURS[name]
     environment = PARTS[name]["environment"]
-    told = {variable.removeprefix(PREFIX).lower() for variable in environment}
+    told = {variable.removeprefix(PREFIX).lower() for variable in environment if not variable.startswith("OTEL_")}
     assert told <= set(Settings.model_fields)
     assert told >= set(API_NEEDS if command == "serve" else WORKER_NEEDS)
     own = service_database(service)
@@ -52,6 +52,7 @@ def test_a_process_is_told_what_it_needs_and_gets_into_its_own_database_only(nam
 
 def test_every_setting_can_be_handed_on() -> None:
     told = {variable for name in OURS for variable in PARTS[name]["environment"]}
+    assert all("OTEL_EXPORTER_OTLP_ENDPOINT" in PARTS[name]["environment"] for name in OURS)
     assert {PREFIX + name.upper() for name in set(Settings.model_fields) - NOT_HANDED_ON} <= told
 
 
@@ -84,7 +85,7 @@ def test_one_port_is_published_and_only_on_this_machine() -> None:
 
 def test_the_example_names_what_compose_reads_and_nothing_else() -> None:
     read = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE.replace("$$", "")))
-    read |= set(re.findall(r"^ +(KEYFOLD_[A-Z0-9_]+):$", COMPOSE, re.MULTILINE)) | {"COMPOSE_PROFILES"}
+    read |= set(re.findall(r"^ +((?:KEYFOLD|OTEL)_[A-Z0-9_]+):$", COMPOSE, re.MULTILINE)) | {"COMPOSE_PROFILES"}
     assert set(re.findall(r"^#?([A-Z0-9_]+)=", EXAMPLE, re.MULTILINE)) == read
     secret = {name for name in read if "PASSWORD" in name or name.endswith("_SECRET")} - {"KEYFOLD_FILES_SECRET"}
     assert set(re.findall(r"^([A-Z0-9_]+)=$", EXAMPLE, re.MULTILINE)) == secret
