@@ -1,6 +1,7 @@
 """Bringing gauges up to date when figures are asked for: from the database, the log, and the service's own read models."""
 
 import asyncio
+import math
 from collections.abc import Awaitable
 
 import structlog
@@ -20,14 +21,19 @@ log = structlog.get_logger(__name__)
 
 
 async def measure(metrics: Metrics, backend: Backend) -> None:
-    """`keyfold_database_up` and `keyfold_log_up` tell what can be reached now; figures of what cannot stay as they were."""
+    """`keyfold_database_up` and `keyfold_log_up` tell what can be reached now; figures of what cannot have no value: NaN, or no
+    sample."""
     database = await _reached(backend, _database(metrics, backend))
     metrics.database.set(database)
     if not database:
         metrics.log.set(0)  # not asked: embedded, it is in the database
+        for one in (*metrics.by_database, *(metrics.figures.gauge(g.name, g.about) for g in backend.service.gauges)):
+            one.set(math.nan)
+        for gauge in metrics.by_reader:
+            gauge.clear()
         return
-    for one in backend.service.gauges:
-        await _reached(backend, _gauge(metrics, backend, one))
+    for own in backend.service.gauges:
+        await _reached(backend, _gauge(metrics, backend, own))
     there = await _reached(backend, _partitions(backend))
     metrics.log.set(there)
     await _reached(backend, _readers(metrics, backend, backend.log if there else None))

@@ -45,6 +45,13 @@ class Metrics:
         )
 
     @property
+    def by_database(self) -> tuple[Gauge, ...]:
+        return (
+            self.head, self.workers, self.relay_lag, self.relay_lag_seconds,
+            self.due_waiting, self.due_failing, self.due_late_seconds,
+        )  # fmt: skip
+
+    @property
     def by_reader(self) -> tuple[Gauge, ...]:
         return self.lag, self.lag_seconds, self.parked, self.alarms
 

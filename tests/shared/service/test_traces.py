@@ -15,13 +15,14 @@ from shared.contracts.event import Recorded
 from shared.eventstore.commands import CommandContext, Item, Work
 from shared.eventstore.types import JsonObject
 from shared.kit.settings import SettingsError
-from shared.kit.tracing import OFF, Tracing, opened_tracing
+from shared.kit.tracing import OFF, SpanKind, Tracing, opened_tracing
 from shared.projections.reactors import Reaction, Reactor
+from shared.projections.rebuild import rebuild
 from shared.service.backend import Backend
 from shared.service.definition import Service
 from shared.testing.apps import RunningService, running
 from shared.testing.collector import Collector, collecting
-from tests.shared.web.desk import DESK, ENQUIRY, SERVICE, EnquiryClosed, EnquiryRenamed, Opening, opening
+from tests.shared.web.desk import DESK, ENQUIRY, SERVICE, EnquiryClosed, EnquiryRenamed, Opening, enquiry_list, opening
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
@@ -120,7 +121,7 @@ async def test_what_a_reactor_does_is_part_of_the_trace(database: str, collector
     assert collector.named("POST /enquiries") == [], "an unsampled parent has no spans"
 
 
-async def test_an_import_is_one_span_and_a_rebuild_none(database: str, collector: Collector) -> None:
+async def test_an_import_is_one_span(database: str, collector: Collector) -> None:
     async with apart(database) as (api, worker), api.client() as client:
         context = CommandContext("import/erp", worker.clock.now(), uuid.uuid4(), traceparent=SAMPLED)
         items: list[Item] = [(context, {}, opening(Opening(id=f"e{n}", title="x"))) for n in range(50)]
@@ -129,6 +130,16 @@ async def test_an_import_is_one_span_and_a_rebuild_none(database: str, collector
         await shown(client, "/enquiries/e49", last)
         assert len(await api.backend.store.envelopes(0, 100)) == 51
     assert [span.name for span in collector.spans] == ["import"]
+
+
+async def test_a_rebuild_has_no_spans(database: str, collector: Collector) -> None:
+    async with apart(database) as (api, worker), api.client() as client:
+        made = await client.post("/enquiries", json={"id": "e1", "title": "x"}, headers={"traceparent": SAMPLED})
+        await shown(client, "/enquiries/e1", made)
+        await rebuild(worker.engine, worker.log, enquiry_list)
+        last = await client.post("/enquiries", json={"id": "e2", "title": "x"}, headers={"traceparent": UNSAMPLED})
+        await shown(client, "/enquiries/e2", last)  # by the new generation
+    assert [span.attributes["keyfold.position"] for span in collector.named("fold enquiry_list")] == [1]
 
 
 async def test_a_collector_that_is_away_costs_spans_and_nothing_else(
@@ -161,6 +172,15 @@ async def test_a_variable_that_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SettingsError, match="OTEL_"):
         async with opened_tracing("desk"):
             pass
+
+
+async def test_a_parent_that_is_not_sampled_has_no_spans_whatever_the_sampler(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    async with opened_tracing("desk") as tracing:
+        assert tracing.child("x", UNSAMPLED, SpanKind.INTERNAL, {}) is None
+        assert tracing.child("x", None, SpanKind.INTERNAL, {}) is None
 
 
 async def test_it_is_off_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

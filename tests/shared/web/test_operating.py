@@ -1,6 +1,7 @@
 """Health, readiness, figures, the OpenAPI document, and the app below another one."""
 
 import asyncio
+import math
 import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import sqlalchemy as sa
 import structlog
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -94,7 +96,12 @@ async def test_without_its_database_it_is_alive_and_not_ready(tmp_path: Any) -> 
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()["checks"]["desk"]["database"]) == (503, "unreachable")
             assert (await client.get("/healthz")).status_code == 200
-            assert (await client.get("/metrics")).status_code == 200
+            text = (await client.get("/metrics")).text
+            assert figure(text, "keyfold_database_up", service="desk") == 0
+            for name in ("keyfold_workers", "keyfold_store_head", "keyfold_relay_lag_seconds", "keyfold_due_waiting"):
+                assert math.isnan(figure(text, name, service="desk") or 0), (
+                    "an old value, or 0, would tell of another trouble"
+                )
             for answer in (
                 await client.get("/enquiries"),
                 await client.get("/events"),
@@ -143,6 +150,12 @@ async def test_what_is_still_to_be_read_is_counted(database: str) -> None:
         text = (await client.get("/metrics")).text
         assert figure(text, "keyfold_store_head", service="desk") == 2
         assert figure(text, "keyfold_workers", service="desk") == 0
+        assert figure(text, "keyfold_relay_lag_events", service="desk") == 1
+        assert 0 < (figure(text, "keyfold_relay_lag_seconds", service="desk") or 0) < 60
+        async with service.backend.engine.begin() as connection:
+            await connection.execute(sa.text("UPDATE store.event SET recorded_at = recorded_at - interval '1 hour'"))
+        text = (await client.get("/metrics")).text
+        assert 3_600 < (figure(text, "keyfold_relay_lag_seconds", service="desk") or 0) < 3_660
 
 
 class Away:
