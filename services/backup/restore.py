@@ -6,7 +6,7 @@ more than they do, and `keyfold recover` brings that back.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,17 @@ class Restored:
     log_end: int | None
 
 
-def prepare_folder(settings: Settings, folder: Path, manifest: Manifest, *, replace: bool) -> None:
-    """Refuse what would end in a mixture, and bring secret and key of the embedded form back. Raises BackupError."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Secret or key of the embedded form. `replaces`: whether another one is there."""
+
+    source: Path
+    target: Path
+    replaces: bool
+
+
+def check_folder(settings: Settings, folder: Path, manifest: Manifest, *, replace: bool) -> list[Kept]:
+    """Refuse what would end in a mixture, and change nothing. What is to be brought back besides. Raises BackupError."""
     if unknown := sorted(manifest.services.keys() ^ SERVICES.keys()):
         raise BackupError(
             f"the backup and this release have not the same services; they differ by {', '.join(unknown)}"
@@ -59,25 +68,35 @@ def prepare_folder(settings: Settings, folder: Path, manifest: Manifest, *, repl
             "KEYFOLD_SECRET is another than that of the backup: commands that are sent again would be taken for others."
             " Set the same"
         )
+    kept = []
     for name, given in ((SECRET, settings.secret), (ISSUER_KEY, settings.issuer)):
         if given is None and (folder / name).exists():
-            _keep(folder / name, settings.data / name, replace=replace)
+            kept.append(_compare(folder / name, settings.data / name, replace=replace))
         elif name == SECRET and given is None:
             raise BackupError(
                 "the backup has no secret: it is of an installation with KEYFOLD_SECRET; set the same here"
             )
+    return kept
 
 
-def _keep(kept: Path, target: Path, *, replace: bool) -> None:
-    content = kept.read_bytes()
-    if target.exists() and target.read_bytes() != content and not replace:
+def _compare(source: Path, target: Path, *, replace: bool) -> Kept:
+    differs = target.exists() and target.read_bytes() != source.read_bytes()
+    if differs and not replace:
         raise BackupError(
             f"{target.absolute()} is another than that of the backup: choose another KEYFOLD_DATA, or --replace it"
         )
+    return Kept(source, target, differs)
+
+
+def put_kept(kept: Kept) -> None:
+    """The one that was there stays beside it, as `….replaced`: it opens what was made under it."""
+    target = kept.target
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
+        out.write(kept.source.read_bytes())
+    if kept.replaces:
+        target.replace(target.with_name(f"{target.name}.replaced"))
     new.replace(target)
 
 
@@ -85,7 +104,7 @@ async def restore_backup(
     settings: Settings, folder: Path, manifest: Manifest, *, replace: bool, advance: Advance
 ) -> list[Restored]:
     """`folder` has been read and found whole. Raises BackupError, FilesUnavailableError, whatever log and database raise."""
-    await asyncio.to_thread(prepare_folder, settings, folder, manifest, replace=replace)
+    kept = await asyncio.to_thread(check_folder, settings, folder, manifest, replace=replace)
     async with open_installation(settings) as installation:
         ends = {name: await _log_end(installation.log, SERVICES[name].contract.topic) for name in manifest.services}
         admin = await asyncpg.connect(installation.server.url, server_settings=SESSION)
@@ -105,8 +124,11 @@ async def restore_backup(
                     await _execute(
                         installation.server.database(_new(saved)), _CURSOR_BACK, SERVICES[name].contract.topic
                     )
+            await swap_databases(admin, [saved.database for saved in manifest.services.values()])
+            for one in kept:
+                await asyncio.to_thread(put_kept, one)
             for saved in manifest.services.values():
-                await _swap(admin, saved.database)
+                await admin.execute(f"DROP DATABASE IF EXISTS {quoted(_replaced(saved.database))}")
         finally:
             await admin.close()
         return [Restored(name, saved.head, ends[name]) for name, saved in manifest.services.items()]
@@ -186,13 +208,33 @@ async def _copy_rights(admin: "asyncpg.Connection[Any]", old: str, new: str) -> 
         await admin.execute(f"GRANT {row['privilege_type']} ON DATABASE {quoted(new)} TO {grantee}")
 
 
-async def _swap(admin: "asyncpg.Connection[Any]", name: str) -> None:
-    replaced = f"{name}_replaced"
-    await admin.execute(f"DROP DATABASE IF EXISTS {quoted(replaced)}")
-    if await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-        await admin.execute(f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(replaced)}")
-    await admin.execute(f"ALTER DATABASE {quoted(f'{name}_restoring')} RENAME TO {quoted(name)}")
-    await admin.execute(f"DROP DATABASE IF EXISTS {quoted(replaced)}")
+def _replaced(name: str) -> str:
+    return f"{name}_replaced"
+
+
+async def swap_databases(admin: "asyncpg.Connection[Any]", names: Sequence[str]) -> None:
+    """Give the restored databases the names of those that are there, all or none. These are then called `…_replaced`."""
+    there = [
+        row["datname"]
+        for row in await admin.fetch("SELECT datname FROM pg_database WHERE datname = ANY($1::text[])", names)
+    ]
+    for name in there:
+        await admin.execute(f"DROP DATABASE IF EXISTS {quoted(_replaced(name))}")
+    try:
+        for name in there:
+            await admin.execute(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS false")
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = ANY($1::text[])", there
+        )
+        async with admin.transaction():
+            for name in there:
+                await admin.execute(f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(_replaced(name))}")
+            for name in names:
+                await admin.execute(f"ALTER DATABASE {quoted(f'{name}_restoring')} RENAME TO {quoted(name)}")
+    except BaseException:
+        for name in there:
+            await admin.execute(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")
+        raise
 
 
 async def _put_files(installation: Installation, folder: Path, advance: Advance) -> None:
